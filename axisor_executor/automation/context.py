@@ -1,0 +1,135 @@
+"""The account context: everything a handler may know when it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Generic, Protocol, TypeVar
+
+from axisor_executor.errors import InvalidJob, NotFound, StaleData
+from axisor_executor.exchange.base import Trade
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInfo:
+    """The resolved exchange account (no keys in it)."""
+
+    id: str
+    name: str
+    user_id: str
+    exchange: str
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AutomationInfo:
+    """The automation whose turn it is."""
+
+    id: str
+    type: str
+    risk_level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """The job as it applies here: ``action`` is one of the handler's, ``trade_id`` follows the lineage."""
+
+    action: str
+    trade_id: str | None = None
+
+
+class Reads(Protocol):
+    """Where a context gets its facts from: read when asked for, once a run, and recorded with the plan."""
+
+    def price(self) -> Decimal: ...
+    def running(self) -> Sequence[Trade]: ...
+    def open_orders(self) -> Sequence[Trade]: ...
+    def finished(self, trade_id: str) -> Trade | None: ...
+    def balance(self) -> int: ...
+    def own_trades(self) -> Sequence[Trade]: ...
+    def current_id(self, trade_id: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class AccountContext(Generic[ConfigT]):
+    """What a handler gets: account, automation, validated config, job, time, and lazily read facts.
+
+    Every read may raise :class:`~axisor_executor.errors.StaleData` or
+    :class:`~axisor_executor.errors.Unavailable`; let them pass, the core retries the run. Do no I/O, keep no state
+    and use no clock but :attr:`now`.
+    """
+
+    account: AccountInfo
+    automation: AutomationInfo
+    config: ConfigT
+    job: JobInfo
+    now: datetime
+    reads: Reads
+
+    def price(self) -> Decimal:
+        """Return the last price in USD per BTC, not older than ``AXISOR_MAX_PRICE_AGE_SECONDS``.
+
+        Raises:
+            StaleData: it is too old, missing or not positive.
+        """
+        price = self.reads.price()
+        if price <= 0:
+            raise StaleData(f"the last price is not positive: {price}", code="price_invalid")
+        return price
+
+    def balance(self) -> int:
+        """Return the free balance in sats."""
+        return self.reads.balance()
+
+    def running_trades(self) -> tuple[Trade, ...]:
+        """Return the account's running trades, oldest first."""
+        return tuple(sorted(self.reads.running(), key=lambda trade: (trade.created_at, trade.id)))
+
+    def open_orders(self) -> tuple[Trade, ...]:
+        """Return the account's limit orders that are not filled yet, oldest first."""
+        return tuple(sorted(self.reads.open_orders(), key=lambda trade: (trade.created_at, trade.id)))
+
+    def own_trades(self) -> tuple[Trade, ...]:
+        """Return the running trades and open orders that this automation opened (and what replaced them)."""
+        return tuple(self.reads.own_trades())
+
+    def current_id(self, trade_id: str) -> str:
+        """Return the id of the trade that ``trade_id`` has become (itself where nothing replaced it)."""
+        return self.reads.current_id(trade_id)
+
+    def find_trade(self, trade_id: str) -> Trade | None:
+        """Return the account's trade of this id in whatever state, following the lineage; ``None``: not there."""
+        wanted = self.current_id(trade_id)
+        for trade in (*self.reads.running(), *self.reads.open_orders()):
+            if trade.id == wanted:
+                return trade
+        return self.reads.finished(wanted)
+
+    def trade(self) -> Trade:
+        """Return the trade that the job names, running or not.
+
+        Raises:
+            InvalidJob: the job names no trade.
+            NotFound: this account has no such trade (another account's trade looks just the same).
+        """
+        if self.job.trade_id is None:
+            raise InvalidJob(f"{self.automation.type} {self.job.action} needs a tradeId", code="trade_id_missing")
+        trade = self.find_trade(self.job.trade_id)
+        if trade is None:
+            raise NotFound(
+                f"Trade {self.job.trade_id} not found on account {self.account.name}", code="trade_not_found"
+            )
+        return trade
+
+    def describe(self) -> dict[str, Any]:
+        """Return who and what this is about, for logs."""
+        return {
+            "accountId": self.account.id,
+            "accountName": self.account.name,
+            "automationId": self.automation.id,
+            "userId": self.account.user_id,
+        }

@@ -1,0 +1,141 @@
+"""Field types for configs: numbers as existing rows carry them, with messages that say what is allowed.
+
+Use them in annotations: ``Annotated[Decimal, Number(above=0, most=100, unit="percent")]``. All of them take JSON
+numbers and numbers written as text (``"50"``), and refuse ``true``/``false``, which JSON must not turn into 1 and 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from axisor_executor.arithmetic import MAX_PRICE
+from axisor_executor.exchange.base import PRICE_STEP
+
+_TEXT = r"^[+-]?[0-9]{1,15}(\.[0-9]{1,15})?$"
+
+
+def to_decimal(value: Any) -> Decimal:
+    """Return the number that a JSON value stands for, exactly as it is written.
+
+    Raises:
+        ValueError: it is none (a boolean, a list, ``"abc"``, ``NaN``).
+    """
+    if isinstance(value, Decimal):
+        number = value
+    elif isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"must be a number, got {value!r}")  # noqa: TRY004  (pydantic reports ValueError alone)
+    elif isinstance(value, str):
+        if not re.fullmatch(_TEXT, value.strip()):
+            raise ValueError(f"must be a number, got {value!r}")
+        number = Decimal(value.strip())
+    else:
+        number = Decimal(repr(value))
+    if not number.is_finite():
+        raise ValueError(f"must be a finite number, got {value!r}")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A decimal number. ``above`` excludes its bound, ``least`` and ``most`` include it; messages show ``unit``."""
+
+    unit: str = ""
+    above: Decimal | int | None = None
+    least: Decimal | int | None = None
+    most: Decimal | int | None = None
+
+    @property
+    def allowed(self) -> str:
+        """Return what is allowed, in words: ``"a number above 0 and up to 100 (percent)"``."""
+        words = [self._noun()]
+        if self.above is not None:
+            words.append(f"above {self.above}")
+        if self.least is not None and self.most is not None:
+            words.append(f"from {self.least} to {self.most}")
+        elif self.least is not None:
+            words.append(f"of at least {self.least}")
+        elif self.most is not None:
+            words.append(("and " if self.above is not None else "") + f"up to {self.most}")
+        return " ".join(words) + (f" ({self.unit})" if self.unit else "")
+
+    def parse(self, value: Any) -> Any:
+        """Return the number, or raise ``ValueError`` with what is allowed."""
+        try:
+            number = to_decimal(value)
+        except ValueError:
+            raise ValueError(f"must be {self.allowed}, got {value!r}") from None
+        if not self._within(number):
+            raise ValueError(f"must be {self.allowed}, got {value!r}")
+        return self._convert(number)
+
+    def _noun(self) -> str:
+        return "a number"
+
+    def _within(self, number: Decimal) -> bool:
+        return (
+            (self.above is None or number > self.above)
+            and (self.least is None or number >= self.least)
+            and (self.most is None or number <= self.most)
+        )
+
+    def _convert(self, number: Decimal) -> Any:
+        return number
+
+    def _json_number(self) -> dict[str, Any]:
+        bounds = {"exclusiveMinimum": self.above, "minimum": self.least, "maximum": self.most}
+        return {"type": "number"} | {key: _plain(bound) for key, bound in bounds.items() if bound is not None}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate with :meth:`parse` alone."""
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Show a number (or one as text), its bounds and its unit."""
+        shown: dict[str, Any] = {"anyOf": [self._json_number(), {"type": "string", "pattern": _TEXT}]}
+        return shown | ({"unit": self.unit} if self.unit else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Number):
+    """A whole number (``5``, ``5.0`` and ``"5"``; not ``5.5``), given as ``int``."""
+
+    def _noun(self) -> str:
+        return "a whole number"
+
+    def _within(self, number: Decimal) -> bool:
+        return number == number.to_integral_value() and Number._within(self, number)
+
+    def _convert(self, number: Decimal) -> int:
+        return int(number)
+
+    def _json_number(self) -> dict[str, Any]:
+        return Number._json_number(self) | {"type": "integer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Price(Number):
+    """A price as the exchange takes it: above 0, in steps of 0.5 (USD per BTC); never rounded silently."""
+
+    unit: str = "USD per BTC"
+    above: Decimal | int | None = 0
+    most: Decimal | int | None = MAX_PRICE
+
+    def _noun(self) -> str:
+        return f"a price in steps of {PRICE_STEP}"
+
+    def _within(self, number: Decimal) -> bool:
+        return Number._within(self, number) and number % PRICE_STEP == 0
+
+    def _json_number(self) -> dict[str, Any]:
+        return Number._json_number(self) | {"multipleOf": float(PRICE_STEP)}
+
+
+def _plain(bound: Decimal | int) -> int | float:
+    return int(bound) if bound == int(bound) else float(bound)

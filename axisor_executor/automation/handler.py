@@ -1,0 +1,129 @@
+"""The base of every automation type's handler and of its config."""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from axisor_executor.automation.context import AccountContext
+from axisor_executor.automation.decisions import Decision
+from axisor_executor.errors import InvalidConfig, InvalidJob
+
+Lane = Literal["protect", "default"]
+
+
+class AutomationConfig(BaseModel):
+    """Base of the config models: frozen, snake_case, and strict about keys it does not know.
+
+    A misspelt key must not silently turn a condition off, so unknown keys are refused. ``ignored_keys`` are those
+    that existing rows carry and nothing acts on: they are accepted, and said once in a warning.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    ignored_keys: ClassVar[frozenset[str]] = frozenset(
+        {
+            "enabled",
+            "plan_type",
+            "notifications",
+            "protection_mode",
+            "individual_configs",
+            "new_liquidation_distance",
+        }
+    )
+
+
+ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
+
+
+class AutomationHandler(ABC, Generic[ConfigT]):
+    """Decides for one automation type. One instance serves all threads, so it keeps no state.
+
+    Class attributes:
+        type: the automation's type in the database (``"margin_guard"``).
+        title: how logs name it (``"Margin Guard"``).
+        actions: every action by name, with its lane: ``"protect"`` for what must never wait behind entries,
+            else ``"default"``.
+        entries: those actions that open new risk; they are refused on an inactive account before anything is read.
+        config_model: the pydantic model of the config.
+    """
+
+    type: ClassVar[str]
+    title: ClassVar[str]
+    actions: ClassVar[Mapping[str, Lane]]
+    entries: ClassVar[frozenset[str]] = frozenset()
+    config_model: ClassVar[builtins.type[AutomationConfig]]
+
+    @abstractmethod
+    def decide(self, context: AccountContext[ConfigT]) -> Decision:
+        """Return what to do, from the context alone.
+
+        Pure: no I/O, no clock, no randomness, no state; the same context gives the same decision. It may run again
+        after a crash. What it raises fails this run only; raise the classes of :mod:`axisor_executor.errors`
+        for what a user can cause.
+        """
+
+    def choose_action(self, job_action: str | None, config: Mapping[str, Any]) -> str:
+        """Return the action that a job means: the job's own, else (the type's name, or none) the config's.
+
+        Raises:
+            InvalidJob: the job names something else.
+            InvalidConfig: the config's action is missing or none of this type's.
+        """
+        if job_action and job_action != self.type:
+            if job_action not in self.actions:
+                raise InvalidJob(
+                    f"action {job_action!r} is none of {self.type}'s: {', '.join(sorted(self.actions))}",
+                    code="unknown_action",
+                )
+            return job_action
+        action = config.get("action")
+        if len(self.actions) == 1 and action in (None, self.type):
+            return next(iter(self.actions))
+        if action not in self.actions:
+            raise InvalidConfig(
+                f"action: must be one of {', '.join(sorted(self.actions))}, got {action!r}"
+                if action is not None
+                else f"action: missing; must be one of {', '.join(sorted(self.actions))}"
+            )
+        return str(action)
+
+    def parse_config(self, raw: Mapping[str, Any], action: str) -> ConfigT:
+        """Validate a row's config for ``action``; ``null`` counts as left out.
+
+        Raises:
+            InvalidConfig: every problem, one per line, each with its key.
+        """
+        fields = self.config_model.model_fields
+        values = {
+            key: value
+            for key, value in raw.items()
+            if key not in self.config_model.ignored_keys and not (value is None and key in fields)
+        }
+        if "action" in fields:
+            values["action"] = action
+        try:
+            return self.config_model.model_validate(values)  # type: ignore[return-value]
+        except ValidationError as error:
+            raise InvalidConfig(
+                "; ".join(_problem(item, self.config_model) for item in error.errors(include_url=False))
+            ) from None
+
+    def ignored(self, raw: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the keys of a config that are accepted but not acted on."""
+        return tuple(sorted(self.config_model.ignored_keys & raw.keys()))
+
+
+def _problem(item: Mapping[str, Any], model: builtins.type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, model.model_fields, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{key}: unknown key{hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message

@@ -1,0 +1,224 @@
+"""Every error of the executor: what it means, its HTTP-like status and its stable code.
+
+::
+
+    AxisorError
+    ├── InvalidJob                 400  the job itself is malformed
+    ├── NotFound                   404  automation, account or trade (or not the user's)
+    ├── InvalidConfig              400  the automation's config
+    ├── UnknownAutomationType      400  no installed plugin handles the type
+    ├── Refused                    400  a handler or a check says: this must not be done
+    ├── AccountInactive            400  the account is switched off and the policy refuses
+    ├── CredentialsError           400  credentials missing or unreadable
+    ├── IdempotencyConflict        409  the key was used for another job
+    ├── StaleData                  503  price, trade or balance unknown, missing or too old
+    ├── ExchangeError
+    │   ├── Rejected               400  the exchange definitely said no; nothing happened
+    │   ├── Unavailable            503  definitely not processed; may be tried again
+    │   └── OutcomeUnknown         504  sent, and nobody knows yet whether it happened
+    ├── PluginError                500  a plugin raised, returned junk or is broken
+    ├── LeaseLost                  503  another run holds the account now
+    ├── Held                       503  a switch or an unresolved action holds this action
+    ├── SettingsError              500  the environment's settings
+    ├── StorageError               500  the database is not as it must be
+    └── EmbeddedServerError        500  a private server could not be started
+
+Messages are made for people and never carry a secret, a ciphertext or an exchange's raw request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class AxisorError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        status: HTTP-like status (400 the caller's, 404 not there, 500 ours, 503 try later).
+        code: stable machine-readable code; part of the public interface.
+        account_id, account_name: the exchange account concerned, if one is.
+        details: JSON-able facts (never a secret).
+    """
+
+    default_status: ClassVar[int] = 500
+    default_code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        account_id: str | None = None,
+        account_name: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.status = status or self.default_status
+        self.account_id = account_id
+        self.account_name = account_name
+        self.details = dict(details or {})
+
+    def __str__(self) -> str:
+        return self.message
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return ``{"status", "code", "message", ...}`` as stored in results and shown to callers."""
+        shown: dict[str, Any] = {"status": self.status, "code": self.code, "message": self.message}
+        if self.account_id is not None:
+            shown["accountId"] = self.account_id
+        if self.account_name is not None:
+            shown["accountName"] = self.account_name
+        if self.details:
+            shown["details"] = self.details
+        return shown
+
+
+class InvalidJob(AxisorError):
+    """The job can't be understood; nothing was recorded or sent. Correct it and enqueue again."""
+
+    default_status = 400
+    default_code = "invalid_job"
+
+
+class NotFound(AxisorError):
+    """An automation, account, trade or execution is not there, or is not this user's (never told apart)."""
+
+    default_status = 404
+    default_code = "not_found"
+
+
+class InvalidConfig(AxisorError):
+    """The automation's config is refused; nothing was sent. Correct the automation's row."""
+
+    default_status = 400
+    default_code = "invalid_config"
+
+
+class UnknownAutomationType(AxisorError):
+    """No installed plugin handles this automation type; the message names those that are."""
+
+    default_status = 400
+    default_code = "unknown_automation_type"
+
+
+class Refused(AxisorError):
+    """Acting would be wrong on what is known (unaffordable, ambiguous, a bound exceeded); nothing was sent."""
+
+    default_status = 400
+    default_code = "refused"
+
+
+class AccountInactive(AxisorError):
+    """The account is switched off and ``AXISOR_INACTIVE_ACCOUNTS`` refuses this action; nothing was sent."""
+
+    default_status = 400
+    default_code = "account_inactive"
+
+
+class CredentialsError(AxisorError):
+    """The account's exchange keys are missing, blank or can't be decrypted; nothing was sent."""
+
+    default_status = 400
+    default_code = "credentials_invalid"
+
+
+class IdempotencyConflict(AxisorError):
+    """The idempotency key belongs to another job of this user; the first one stands."""
+
+    default_status = 409
+    default_code = "idempotency_conflict"
+
+
+class StaleData(AxisorError):
+    """Price, trade or balance is missing, not positive or too old; nothing is decided on it."""
+
+    default_status = 503
+    default_code = "stale_data"
+
+
+class ExchangeError(AxisorError):
+    """Base of what can go wrong with a call to the exchange."""
+
+    default_status = 503
+    default_code = "exchange_error"
+
+
+class Rejected(ExchangeError):
+    """The exchange definitely said no: nothing happened, and the same request would be refused again."""
+
+    default_status = 400
+    default_code = "exchange_rejected"
+
+
+class Unavailable(ExchangeError):
+    """The request was definitely not processed (or was only a read); it may be tried again."""
+
+    default_status = 503
+    default_code = "exchange_unavailable"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **more: Any) -> None:
+        """Store ``retry_after``: seconds after which the exchange asked to be called again, if it did."""
+        super().__init__(message, **more)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(ExchangeError):
+    """The request left and no readable answer came: it may have been carried out. Never send it again blindly."""
+
+    default_status = 504
+    default_code = "outcome_unknown"
+
+
+class PluginError(AxisorError):
+    """A plugin raised, hung, returned junk or could not be loaded; its own jobs fail, no others.
+
+    The message starts with the plugin's ``distribution version``.
+    """
+
+    default_status = 500
+    default_code = "plugin_error"
+
+
+class LeaseLost(AxisorError):
+    """This run no longer holds the account's lease: it must send nothing more."""
+
+    default_status = 503
+    default_code = "lease_lost"
+
+
+class Held(AxisorError):
+    """A switch, or an earlier action whose outcome is not known, holds this action back; nothing was sent."""
+
+    default_status = 503
+    default_code = "held"
+
+
+class SettingsError(AxisorError):
+    """The settings are unusable; the message lists every problem, with secrets masked."""
+
+    default_status = 500
+    default_code = "invalid_settings"
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), **more: Any) -> None:
+        """Store ``problems``: one sentence each, in the order of the variables."""
+        super().__init__(message, **more)
+        self.problems = tuple(problems)
+
+
+class StorageError(AxisorError):
+    """The database can't be used as it is (unreachable, tables missing, schema too new)."""
+
+    default_status = 500
+    default_code = "storage_error"
+
+
+class EmbeddedServerError(AxisorError):
+    """A private server or process could not be started; the message says what to install or free."""
+
+    default_status = 500
+    default_code = "embedded_server_error"

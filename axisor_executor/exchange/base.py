@@ -1,0 +1,172 @@
+"""What the executor needs of an exchange: typed values and the client protocol.
+
+Units everywhere: margins, fees, balances and P&L are whole **sats** (int); prices are **USD per BTC** (Decimal,
+steps of 0.5); quantities are whole **USD** (int); instants are timezone-aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from axisor_executor.credentials import SecureCredentials
+
+T = TypeVar("T")
+
+Side = Literal["buy", "sell"]
+OrderType = Literal["market", "limit"]
+TradeState = Literal["open", "running", "closed", "canceled"]
+
+SATS_PER_BTC = 100_000_000
+PRICE_STEP = Decimal("0.5")
+FEE_RATE = Decimal("0.001")
+"""Trading fee of the first (most expensive) tier, as a factor; an upper bound for every other tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A value the exchange answered with, and the exchange's own clock when it did.
+
+    ``server_time`` is the answer's ``Date`` header (whole seconds). Reconciliation trusts no other clock.
+    """
+
+    value: T
+    server_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """The market as the exchange shows it. ``time`` is the exchange's instant of this price."""
+
+    last_price: Decimal
+    index: Decimal
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeAccount:
+    """The exchange's own view of the account: its user id and the free balance in sats."""
+
+    id: str
+    username: str
+    balance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One isolated futures trade. ``stoploss`` and ``takeprofit`` are ``None`` where the exchange says 0.
+
+    ``sum_cash_in`` is all that was ever cashed in, from margin and from P&L.
+    """
+
+    id: str
+    type: OrderType
+    side: Side
+    state: TradeState
+    quantity: int
+    margin: int
+    leverage: Decimal
+    price: Decimal
+    entry_price: Decimal | None
+    entry_margin: int | None
+    exit_price: Decimal | None
+    liquidation: Decimal
+    maintenance_margin: int
+    opening_fee: int
+    closing_fee: int
+    pl: int
+    stoploss: Decimal | None
+    stoploss_trailing_distance: Decimal | None
+    takeprofit: Decimal | None
+    sum_funding_fees: int
+    created_at: datetime
+    filled_at: datetime | None
+    closed_at: datetime | None
+    client_id: str | None
+    sum_cash_in: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the trade gains when the price rises."""
+        return self.side == "buy"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTrade:
+    """An order for a new isolated trade: ``quantity`` in USD; ``price`` for limit orders only."""
+
+    type: OrderType
+    side: Side
+    quantity: int
+    leverage: Decimal
+    price: Decimal | None = None
+    stoploss: Decimal | None = None
+    takeprofit: Decimal | None = None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a longer list; ``next_cursor`` is ``None`` on the last one."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+class ExchangeClient(Protocol):
+    """One account's view of an exchange. Not shared between threads.
+
+    Reads raise :class:`~axisor_executor.errors.Unavailable` when they fail for any passing reason and
+    :class:`~axisor_executor.errors.Rejected` for a definite no (401, 403, 404, 400).
+
+    The calls that change something take ``timestamp_ms``, the instant (milliseconds since the epoch) to sign with:
+    exactly that one is signed, the request is sent at most once, and ``OutcomeUnknown`` is raised whenever it may
+    have been carried out without us having read a clear answer. Inside the executor only the ledger's sender calls
+    them; ``None`` (now) is for standalone use.
+    """
+
+    def ticker(self) -> Answer[Ticker]: ...
+    def account(self) -> Answer[ExchangeAccount]: ...
+    def running_trades(self) -> Answer[tuple[Trade, ...]]: ...
+    def open_trades(self) -> Answer[tuple[Trade, ...]]: ...
+
+    def closed_trades(
+        self, *, since: datetime | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> Answer[Page[Trade]]: ...
+
+    def canceled_trades(
+        self, *, since: datetime | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> Answer[Page[Trade]]: ...
+
+    def open_trade(self, order: NewTrade, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def close_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def cancel_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def add_margin(self, trade_id: str, amount: int, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def cash_in(self, trade_id: str, amount: int, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+
+    def set_takeprofit(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+
+    def set_stoploss(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """What a client factory is given besides the keys: where, and how long to wait.
+
+    ``base_url`` ends on ``/v3`` for LN Markets. Seconds for every time. ``window_seconds`` is how long the exchange
+    accepts a signed timestamp.
+    """
+
+    slug: str
+    base_url: str
+    request_timeout: float = 10.0
+    connect_timeout: float = 3.0
+    window_seconds: float = 30.0
+
+
+ClientFactory = Callable[[ExchangeOptions, "SecureCredentials | None"], ExchangeClient]
+"""Makes a client for one account (or, with ``None``, for public calls only)."""

@@ -1,0 +1,68 @@
+"""The hook specifications of the ``axisor_executor`` project: the only way in for plugins.
+
+Implement a hook with :data:`hookimpl` in a module that an entry point of group ``axisor_executor`` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from axisor_executor.automation import AutomationHandler
+    from axisor_executor.exchange.base import ClientFactory
+    from axisor_executor.observe.alerts import Alert
+    from axisor_executor.observe.finished import Finished
+
+PROJECT = "axisor_executor"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function as an implementation of one of the hooks below."""
+
+
+@hookspec
+def axisor_register_automations(register: Callable[[AutomationHandler[Any]], None]) -> None:
+    """Register the automation types of this plugin: call ``register(handler)`` once for each.
+
+    Fires once, when a worker or command loads its plugins. An exception, or a second handler for a type that
+    another plugin has, makes this plugin fail to load; the others go on. The return value is ignored.
+
+    Since 0.1.
+    """
+
+
+@hookspec
+def axisor_register_exchanges(register: Callable[[str, ClientFactory], None]) -> None:
+    """Register client factories for exchange slugs: call ``register(slug, factory)``.
+
+    The factory is called for each run with :class:`~axisor_executor.exchange.base.ExchangeOptions` and the
+    account's credentials, so it must be cheap. ``lnmarkets`` is the core's own and can't be replaced. Fires once,
+    after :func:`axisor_register_automations`. The return value is ignored.
+
+    Since 0.1.
+    """
+
+
+@hookspec
+def axisor_execution_finished(finished: Finished) -> None:
+    """Observe a run that has ended, after its result was committed.
+
+    Called in the worker's thread, each implementation in its own ``try``: an exception is logged with the
+    plugin's name and changes nothing. Be quick. The return value is ignored.
+
+    Since 0.1.
+    """
+
+
+@hookspec
+def axisor_alert(alert: Alert) -> None:
+    """Observe an alert (inactive account, credential failure, uncertain outcome, half-done reduce, ...).
+
+    Called in the worker's thread, each implementation in its own ``try``. Be quick: hand it to a queue of your
+    own. The return value is ignored.
+
+    Since 0.1.
+    """

@@ -1,0 +1,196 @@
+"""What handler tests need: a context and trades made of plain values.
+
+::
+
+    context = make_context({"action": "close_position"}, handler=MarginGuard(), running=[make_trade()])
+    assert MarginGuard().decide(context).as_dict()["decision"] == "act"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from axisor_executor import arithmetic
+from axisor_executor.automation import (
+    AccountContext,
+    AccountInfo,
+    AutomationConfig,
+    AutomationHandler,
+    AutomationInfo,
+    JobInfo,
+)
+from axisor_executor.errors import StaleData
+from axisor_executor.exchange.base import OrderType, Side, Trade, TradeState
+
+ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
+Price = Decimal | int | str
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LAST_PRICE = Decimal(50_000)
+ACCOUNT = AccountInfo(id="account-1", name="Main Account", user_id="user-1", exchange="lnmarkets")
+
+
+@dataclass
+class PlainReads:
+    """Facts given as plain values; ``asked`` lists what the handler read, in order.
+
+    ``None`` for the price or the balance stands for one that could not be read: asking for it raises ``StaleData``.
+    """
+
+    last_price: Decimal | None = LAST_PRICE
+    running_trades: tuple[Trade, ...] = ()
+    orders: tuple[Trade, ...] = ()
+    finished_trades: tuple[Trade, ...] = ()
+    free_balance: int | None = 1_000_000
+    own: tuple[Trade, ...] = ()
+    lineage: Mapping[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def price(self) -> Decimal:
+        self.asked.append("price")
+        if self.last_price is None:
+            raise StaleData("the last price is too old or missing", code="price_stale")
+        return self.last_price
+
+    def running(self) -> Sequence[Trade]:
+        self.asked.append("running")
+        return self.running_trades
+
+    def open_orders(self) -> Sequence[Trade]:
+        self.asked.append("open_orders")
+        return self.orders
+
+    def finished(self, trade_id: str) -> Trade | None:
+        self.asked.append("finished")
+        return next((trade for trade in self.finished_trades if trade.id == trade_id), None)
+
+    def balance(self) -> int:
+        self.asked.append("balance")
+        if self.free_balance is None:
+            raise StaleData("the balance could not be read", code="balance_stale")
+        return self.free_balance
+
+    def own_trades(self) -> Sequence[Trade]:
+        self.asked.append("own_trades")
+        return self.own
+
+    def current_id(self, trade_id: str) -> str:
+        seen = {trade_id}
+        while (following := self.lineage.get(trade_id)) is not None and following not in seen:
+            trade_id = following
+            seen.add(trade_id)
+        return trade_id
+
+
+def make_context(
+    config: ConfigT | Mapping[str, Any],
+    *,
+    handler: AutomationHandler[ConfigT],
+    action: str | None = None,
+    trade_id: str | None = None,
+    price: Decimal | int | str | None = LAST_PRICE,
+    running: Sequence[Trade] = (),
+    open_orders: Sequence[Trade] = (),
+    finished: Sequence[Trade] = (),
+    balance: int | None = 1_000_000,
+    own: Sequence[Trade] = (),
+    lineage: Mapping[str, str] | None = None,
+    now: datetime = NOW,
+    account: AccountInfo = ACCOUNT,
+    automation: AutomationInfo | None = None,
+) -> AccountContext[ConfigT]:
+    """Return the context in which ``handler`` would decide about a job, as the executor makes it.
+
+    Args:
+        config: the automation row's config (validated as the executor does), or a config model as it is.
+        action: the job's action; ``None``: the config's.
+        trade_id: the job's trade; the lineage is followed.
+        price: the last price in USD per BTC; ``None``: stale, reading it raises ``StaleData``.
+        running, open_orders, finished: the account's trades by state.
+        balance: free sats; ``None``: it can't be read.
+        own: the running trades and open orders that this automation opened.
+        lineage: old trade id -> the id that replaced it.
+
+    Raises:
+        InvalidJob, InvalidConfig: as in the executor, for an action or a config that is refused.
+    """
+    raw = config.model_dump() if isinstance(config, AutomationConfig) else config
+    chosen = handler.choose_action(action, raw)
+    if not isinstance(config, AutomationConfig):
+        config = handler.parse_config(config, chosen)
+    elif "action" in type(config).model_fields:
+        config = config.model_copy(update={"action": chosen})
+    reads = PlainReads(
+        last_price=None if price is None else Decimal(price),
+        running_trades=tuple(running),
+        orders=tuple(open_orders),
+        finished_trades=tuple(finished),
+        free_balance=balance,
+        own=tuple(own),
+        lineage=dict(lineage or {}),
+    )
+    return AccountContext(
+        account=account,
+        automation=automation or AutomationInfo(id="automation-1", type=handler.type),
+        config=config,
+        job=JobInfo(action=chosen, trade_id=None if trade_id is None else reads.current_id(trade_id)),
+        now=now,
+        reads=reads,
+    )
+
+
+def make_trade(
+    *,
+    id: str = "trade-1",  # noqa: A002  (named as the field is)
+    side: Side = "buy",
+    quantity: int = 100,
+    entry_price: Price = LAST_PRICE,
+    leverage: Price = 10,
+    state: TradeState = "running",
+    type: OrderType | None = None,  # noqa: A002  (named as the field is)
+    last_price: Price | None = None,
+    **overrides: Any,
+) -> Trade:
+    """Return a trade whose margin, liquidation, fees and P&L follow from its quantity, price and leverage.
+
+    Args:
+        entry_price: USD per BTC; the order's price while the trade is ``open``.
+        last_price: where the market stands (the exit of a closed trade); by default at the entry, so that the P&L
+            is 0.
+        type: ``limit`` for an open order, else ``market``.
+        overrides: any other field of :class:`~axisor_executor.exchange.base.Trade`, taken as it is.
+    """
+    entry, factor = Decimal(entry_price), Decimal(leverage)
+    market = entry if last_price is None else Decimal(last_price)
+    filled = state in ("running", "closed")
+    values: dict[str, Any] = {
+        "id": id,
+        "type": type or ("limit" if state == "open" else "market"),
+        "side": side,
+        "state": state,
+        "quantity": quantity,
+        "margin": arithmetic.margin(quantity, entry, factor),
+        "leverage": factor,
+        "price": entry,
+        "entry_price": entry if filled else None,
+        "entry_margin": arithmetic.margin(quantity, entry, factor),
+        "exit_price": market if state == "closed" else None,
+        "liquidation": arithmetic.liquidation(side, quantity, entry, factor),
+        "maintenance_margin": arithmetic.maintenance_margin(side, quantity, entry, factor),
+        "opening_fee": arithmetic.trading_fee(quantity, entry) if filled else 0,
+        "closing_fee": arithmetic.trading_fee(quantity, market) if state == "closed" else 0,
+        "pl": arithmetic.pl(side, quantity, entry, market) if filled else 0,
+        "stoploss": None,
+        "stoploss_trailing_distance": None,
+        "takeprofit": None,
+        "sum_funding_fees": 0,
+        "created_at": NOW,
+        "filled_at": NOW if filled else None,
+        "closed_at": NOW if state in ("closed", "canceled") else None,
+        "client_id": None,
+    }
+    return Trade(**(values | overrides))
