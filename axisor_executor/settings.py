@@ -1,0 +1,538 @@
+"""The settings: read once from the environment, checked as a whole, and never shown with a secret in them.
+
+Importing this module reads nothing; :func:`load_settings` does. The table in the documentation is derived from the
+fields here by :func:`describe_settings`, so a field's ``description`` is written for operators and names its unit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from axisor_executor.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import PydanticBaseSettingsSource
+
+__all__ = [
+    "RetryPolicy",
+    "SettingRow",
+    "Settings",
+    "describe_settings",
+    "load_settings",
+    "mask_url",
+    "settings_warnings",
+]
+
+_DAY = 86_400
+_LONGEST_SHOWN = 60
+_URLS = ("redis_url", "database_url")
+
+
+@dataclass(frozen=True, config={"extra": "forbid", "hide_input_in_errors": True})
+class RetryPolicy:
+    """How often, and how far apart, a run is tried again when the exchange was unavailable.
+
+    ``tries`` counts all of them, the first included. The delay starts at ``first_delay_seconds``, doubles, and never
+    exceeds ``limit_seconds``. A job older than ``max_age_seconds`` is not tried again.
+    """
+
+    tries: int = Field(ge=1, le=20)
+    first_delay_seconds: float = Field(ge=0.1, le=3600, allow_inf_nan=False)
+    limit_seconds: float = Field(ge=0.1, le=3600, allow_inf_nan=False)
+    max_age_seconds: float = Field(ge=1, le=7 * _DAY, allow_inf_nan=False)
+
+    def __post_init__(self) -> None:
+        if self.first_delay_seconds > self.limit_seconds:
+            raise ValueError("first_delay_seconds exceeds limit_seconds")
+
+
+_OTHER_TYPES = RetryPolicy(tries=2, first_delay_seconds=3, limit_seconds=30, max_age_seconds=300)
+_RETRIES = {
+    "margin_guard": RetryPolicy(tries=3, first_delay_seconds=5, limit_seconds=60, max_age_seconds=600),
+    "tp_sl": RetryPolicy(tries=2, first_delay_seconds=3, limit_seconds=30, max_age_seconds=300),
+    "auto_entry": RetryPolicy(tries=2, first_delay_seconds=2, limit_seconds=20, max_age_seconds=60),
+}
+
+
+# -- reading one value ------------------------------------------------------------------------------------------------
+
+
+def mask_url(url: str) -> str:
+    """Return ``url`` with passwords replaced by ``***``: before the host and in the query.
+
+    Works on malformed URLs too: everything up to the *last* ``@`` counts as user and password, so that one with an
+    unescaped ``/``, ``#``, ``?`` or ``@`` in it is covered.
+    """
+    if url.startswith("sqlite:"):
+        return url
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    userinfo, at, place = rest.rpartition("@")
+    if at:
+        user, colon, _ = userinfo.partition(":")
+        place = f"{user}:***@{place}" if colon and re.fullmatch(r"[\w.%-]*", user) else f"***@{place}"
+    hidden = re.sub(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=)[^&]*", r"\1***", place)
+    return f"{scheme}{mark}{hidden}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # its message quotes the part it stumbled over, which may be a password
+        parts = None
+    if parts is None or parts.fragment or ("@" in parts.path and parts.scheme != "unix"):
+        raise ValueError("is not a URL (special characters in a password must be percent-encoded)")
+    return parts
+
+
+def _check_redis_url(url: str) -> str:
+    parts = _split(url)
+    if parts.scheme == "unix":
+        if not parts.path.strip("/"):
+            raise ValueError("names no socket")
+    elif parts.scheme not in {"redis", "rediss"} or not url.startswith(f"{parts.scheme}://"):
+        raise ValueError("has another scheme")
+    elif not re.fullmatch(r"(/\d*)?", parts.path):
+        raise ValueError("names a database that is not a number")
+    return url
+
+
+def _check_database_url(url: str) -> str:
+    if url.startswith("sqlite:///"):
+        path = url.removeprefix("sqlite:///").partition("?")[0]
+        if not path.strip("/") or ":memory:" in path:
+            # Each thread has a connection of its own, and the ledger must outlive the process.
+            raise ValueError("names no file (a database in memory can't hold the ledger)")
+        return url
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("has another scheme")
+    if not _split(url).path.strip("/"):
+        raise ValueError("names no database")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _normalise_exchange_url(url: str) -> str:
+    parts = _split(url)
+    host = parts.hostname or ""
+    if parts.scheme not in {"https", "http"} or not host:
+        raise ValueError("is not an http address")
+    if parts.username is not None or parts.query:
+        raise ValueError("carries a user, password or query: credentials belong to the accounts")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError("would send credentials unencrypted: plain http is for loopback hosts only")
+    path = parts.path.rstrip("/")
+    if re.search(r"/v(?!3$)\d+$", path):
+        raise ValueError("is of another version of the exchange's API than v3")
+    return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v3')}/v3"
+
+
+def _trimmed(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _split_list(value: object) -> object:
+    """Read ``a, b`` or a JSON list of texts, which are taken as they stand; each once, in order."""
+    if not isinstance(value, str):
+        return value
+    items: object = [item.strip() for item in value.split(",") if item.strip()]
+    if value.lstrip().startswith("["):
+        try:
+            items = json.loads(value)
+        except ValueError:
+            items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError("starts like a JSON list but is not one of texts")
+    return tuple(dict.fromkeys(items))
+
+
+def _merge_retries(value: object) -> object:
+    """Lay the given policies, whole or in part, over those that the types have anyway."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, Mapping):
+        raise ValueError("is not a JSON object")  # noqa: TRY004  pydantic collects value errors only
+    merged: dict[str, object] = {name: asdict(policy) for name, policy in _RETRIES.items()}
+    for name, given in value.items():
+        part = asdict(given) if isinstance(given, RetryPolicy) else given
+        if not isinstance(part, Mapping):
+            raise ValueError(f"has no JSON object for {str(name)[:40]!r}")  # noqa: TRY004
+        merged[name] = {**asdict(_RETRIES.get(name, _OTHER_TYPES)), **part}
+    return merged
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    """Refuse what could never have encrypted anything; white space is kept, the monolith derived from it too."""
+    text = key.get_secret_value()
+    if not text.strip():
+        raise ValueError("is blank")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("is not UTF-8")
+    return key
+
+
+RedisUrl = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_check_redis_url)]
+DatabaseUrl = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_check_database_url)]
+ExchangeUrl = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_normalise_exchange_url)]
+Key = Annotated[SecretStr, AfterValidator(_check_key)]
+Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split_list)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
+Retries = Annotated[dict[str, RetryPolicy], NoDecode, BeforeValidator(_merge_retries)]
+InactiveAccounts = Annotated[Literal["reduce-only", "refuse", "allow"], BeforeValidator(_trimmed)]
+CredentialsFormat = Annotated[Literal["monolith", "sealed"], BeforeValidator(_trimmed)]
+LogFormat = Annotated[Literal["human", "json"], BeforeValidator(_trimmed)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+_OWN_NAMES = {
+    "redis_url": "REDIS_URL",
+    "database_url": "DATABASE_URL",
+    "exchange_url": "LN_MARKETS_API_URL",
+    "encryption_key": "ENCRYPTION_KEY",
+}
+
+
+def _variable(name: str) -> str:
+    """Return the variable of an attribute: ``AXISOR_`` and its name, but for those that are older than we are."""
+    return _OWN_NAMES.get(name) or f"AXISOR_{name.upper()}"
+
+
+def _setting(default: Any, description: str, allowed: str | None = None, **bounds: Any) -> Any:
+    """Declare a setting; one that says itself what is ``allowed`` never has its value shown in an error."""
+    extra: dict[str, Any] | None = None if allowed is None else {"allowed": allowed}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def _seconds(default: float, low: float, high: float, description: str) -> Any:
+    return _setting(default, f"{description}, in seconds", ge=low, le=high, allow_inf_nan=False)
+
+
+# -- the settings -----------------------------------------------------------------------------------------------------
+
+
+class Settings(BaseSettings):
+    """All settings, checked and immutable.
+
+    ``Settings()`` reads the environment, and only that: no file. Keyword arguments, by attribute name, win over it.
+    An empty variable counts as not set. Secrets and the passwords in URLs are masked in ``repr`` and in dumps.
+
+    Raises:
+        SettingsError: code ``invalid_settings``; the message and ``problems`` name every variable that is wrong,
+            what is wrong with it and what is allowed, without a secret. Nothing can run; correct the environment.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=AliasGenerator(validation_alias=_variable),
+        populate_by_name=True,  # for keyword arguments; the prefix keeps a stray `redis_url` variable out
+        env_prefix="AXISOR_",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    redis_url: RedisUrl = _setting(
+        "redis://localhost:6379",
+        "Redis that carries the queue",
+        "redis://[user:password@]host[:port][/database], rediss://... or unix:///socket",
+    )
+    database_url: DatabaseUrl | None = _setting(
+        None,
+        "Database with the monolith's tables and ours; whatever runs automations needs it",
+        "postgresql://user:password@host:5432/axisor, postgres://... or sqlite:///path",
+    )
+    exchange_url: ExchangeUrl = _setting(
+        "https://api.lnmarkets.com",
+        "Address of the LN Markets REST API, with or without /v3 at its end",
+        "https://host[/path], or http:// on a loopback host",
+    )
+    encryption_key: Key | None = _setting(
+        None,
+        "Text from which the key to the accounts' credentials is derived, the monolith's; needed to read them",
+        "UTF-8 text that is not blank",
+    )
+    encryption_keys: Keys = _setting(
+        (),
+        "More such keys, for rotation: the first writes, all are tried for reading, ENCRYPTION_KEY comes last",
+        "keys with commas between, or a JSON list of them",
+    )
+    credentials_format: CredentialsFormat | None = _setting(
+        None,
+        "Format in which credentials are written; not set: monolith where its tables were found, else sealed",
+    )
+    auto_migrate: bool = _setting(True, "Bind an automation without an account to its user's only account")
+    inactive_accounts: InactiveAccounts = _setting(
+        "reduce-only",
+        "What automations may do on an account that is switched off: reduce risk, nothing, everything",
+    )
+    credentials_cache_size: int = _setting(
+        10_000, "Accounts whose decrypted credentials a process keeps at most", ge=1, le=1_000_000
+    )
+    credentials_cache_seconds: float = _seconds(300, 0.1, _DAY, "How long decrypted credentials are kept")
+    log_format: LogFormat = _setting("human", "Log lines for people or for machines")
+    log_level: LogLevel = _setting("INFO", "Least severe level that is logged")
+    max_price_age_seconds: float = _seconds(5, 0.1, 300, "Oldest price on which anything is decided")
+    signature_window_seconds: float = _seconds(30, 0.1, 600, "How long the exchange takes a signed request")
+    signature_margin_seconds: float = _seconds(
+        30, 0.1, 3600, "How long after that window a lost request counts as not carried out"
+    )
+    max_clock_skew_seconds: float = _seconds(5, 0.1, 60, "Clock difference above which nothing is sent")
+    request_timeout_seconds: float = _seconds(10, 0.1, 120, "Time for one call to the exchange, all in all")
+    connect_timeout_seconds: float = _seconds(3, 0.1, 60, "Time to connect to the exchange")
+    recovery_seconds: float = _seconds(5, 0.1, 300, "Time between two looks for executions left behind")
+    lease_seconds: float = _seconds(6, 0.5, 300, "Time after which a dead worker's account is taken over")
+    shutdown_seconds: float = _seconds(25, 0.1, 600, "Time a stopping worker has to end its runs")
+    decide_seconds: float = _seconds(20, 0.1, 600, "Time a plugin's handler has to decide")
+    db_pool: int = _setting(32, "Database connections that a process opens at most", ge=1, le=1000)
+    disabled_plugins: Names = _setting((), "Plugins that are not loaded", "names with commas between")
+    required_plugins: Names = _setting(
+        (), "Plugins without which a worker does not start", "names with commas between, none of them disabled"
+    )
+    queue_prefix: Annotated[str, BeforeValidator(_trimmed)] = _setting(
+        "axisor",
+        "Namespace of our keys in Redis; each installation that shares a Redis needs its own",
+        "1 to 64 letters, digits and . _ : -",
+        pattern=r"^[A-Za-z0-9._:-]{1,64}$",
+    )
+    retries: Retries = _setting(
+        _RETRIES,
+        "Tries of each automation type when the exchange is unavailable, the first included, with the first delay, "
+        "the limit to which it doubles and the job's greatest age, in seconds; merged over the default, "
+        "and what is left out for another type is 2 tries, 3 s, 30 s, 300 s",
+        'such as {"margin_guard": {"tries": 3, "first_delay_seconds": 5, "limit_seconds": 60, '
+        '"max_age_seconds": 600}}, each part optional',
+    )
+
+    if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
+
+        def __init__(self, **values: Any) -> None:
+            problems: list[str] = []
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                problems = [_problem(detail) for detail in error.errors(include_url=False)]
+            # Raised outside of the `except`, and with the arguments gone, the error takes no value along.
+            values.clear()
+            if problems:
+                raise _settings_error(problems)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the signature is pydantic-settings'
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read keyword arguments and the environment, no files."""
+        return init_settings, env_settings
+
+    @field_validator("required_plugins")
+    @classmethod
+    def _not_disabled(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        both = sorted(set(names) & set(info.data.get("disabled_plugins", ())))
+        if both:
+            raise ValueError(f"requires what AXISOR_DISABLED_PLUGINS disables: {', '.join(both)}")
+        return names
+
+    @field_serializer(*_URLS)
+    def _masked(self, url: str | None) -> str | None:
+        return None if url is None else mask_url(url)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(name, self._masked(value) if name in _URLS else value) for name, value in self.__dict__.items()]
+
+    @property
+    def ring_keys(self) -> tuple[SecretStr, ...]:
+        """All encryption keys, the one that writes first, each once; empty when none is set."""
+        last = () if self.encryption_key is None else (self.encryption_key,)
+        return tuple(dict.fromkeys(self.encryption_keys + last))
+
+    def policy_for(self, automation_type: str) -> RetryPolicy:
+        """Return the retry policy of an automation type; types without one of their own share one."""
+        return self.retries.get(automation_type, _OTHER_TYPES)
+
+    def require_database(self) -> str:
+        """Return the database's URL.
+
+        Raises:
+            SettingsError: ``DATABASE_URL`` is not set.
+        """
+        if self.database_url is None:
+            raise _settings_error([_not_set("database_url")])
+        return self.database_url
+
+    def require_ring_keys(self) -> tuple[SecretStr, ...]:
+        """Return :attr:`ring_keys`, at least one.
+
+        Raises:
+            SettingsError: neither ``ENCRYPTION_KEY`` nor ``AXISOR_ENCRYPTION_KEYS`` is set.
+        """
+        if not self.ring_keys:
+            raise _settings_error([_not_set("encryption_key")])
+        return self.ring_keys
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: see :class:`Settings`.
+    """
+    return Settings()
+
+
+# -- saying what is wrong ---------------------------------------------------------------------------------------------
+
+
+def _settings_error(problems: list[str]) -> SettingsError:
+    lines = "\n".join(f"- {problem}" for problem in problems)
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return SettingsError(f"The settings can't be used ({count}):\n{lines}", problems=problems)
+
+
+def _not_set(name: str) -> str:
+    return f"{_variable(name)} is not set; allowed: {_allowed(Settings.model_fields[name])}"
+
+
+def _problem(detail: ErrorDetails) -> str:
+    """Put one of pydantic's findings into words; the value stands in it only where it can't be a secret."""
+    first, *inner = detail["loc"]
+    named = {_variable(name): field for name, field in Settings.model_fields.items()}
+    field = named.get(str(first)) or Settings.model_fields.get(str(first))
+    if field is None:
+        return f"{first} is not a setting"
+    subject = str(field.validation_alias)
+    if field is Settings.model_fields["retries"] and inner:
+        subject += f", {'.'.join(str(part) for part in inner)[:_LONGEST_SHOWN]}"
+        policy: dict[str, FieldInfo] = RetryPolicy.__pydantic_fields__  # type: ignore[attr-defined]
+        if detail["type"] == "unexpected_keyword_argument":
+            return f"{subject} is unknown; allowed: {', '.join(policy)}"
+        field = policy.get(str(inner[-1]), field)
+    allowed = _allowed(field)
+    if detail["type"] == "value_error":
+        return f"{subject} {detail['ctx']['error']}; allowed: {allowed}"
+    if field.json_schema_extra is not None or not isinstance(detail["input"], str | int | float):
+        return f"{subject} has a value that is not allowed; allowed: {allowed}"
+    shown = repr(detail["input"])
+    shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
+    return f"{subject} is {shown}; allowed: {allowed}"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Say what a field takes, derived from its annotation and bounds unless it says so itself."""
+    if isinstance(field.json_schema_extra, dict) and "allowed" in field.json_schema_extra:
+        return str(field.json_schema_extra["allowed"])
+    choices = _choices(field.annotation)
+    if choices:
+        return ", ".join(choices)
+    if field.annotation is bool:
+        return "true, false"
+    bounds = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)}
+    number = "a whole number" if field.annotation is int else "a number"
+    return f"{number} from {_plain(bounds['ge'])} to {_plain(bounds['le'])}"
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return next((found for part in get_args(annotation) if (found := _choices(part))), ())
+
+
+def _plain(value: object) -> str:
+    """Write a value as it would stand in the environment."""
+    match value:
+        case None | ():
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.12g}"
+        case dict():
+            return re.sub(r"\.0\b", "", json.dumps({name: asdict(policy) for name, policy in value.items()}))
+        case _:
+            return str(value)
+
+
+# -- the table and the warnings ---------------------------------------------------------------------------------------
+
+
+class SettingRow(NamedTuple):
+    """One row of the settings table: the variable, its default as it would be written, what it means."""
+
+    variable: str
+    default: str
+    meaning: str
+
+
+def describe_settings() -> list[SettingRow]:
+    """Return the rows of the documentation's settings table, in the order of the fields.
+
+    An empty default means "not set". ``meaning`` names the unit and, in parentheses, what is allowed.
+    """
+    return [
+        SettingRow(
+            variable=str(field.validation_alias),
+            default=_plain(field.default),
+            meaning=f"{field.description} ({_allowed(field)})",
+        )
+        for field in Settings.model_fields.values()
+    ]
+
+
+def settings_warnings(environ: Mapping[str, str]) -> list[str]:
+    """Return one sentence for each variable in ``environ`` that looks like a setting but has no effect as meant.
+
+    These are ``AXISOR_`` variables that don't exist (with the name probably meant) and an ``ENCRYPTION_KEY`` with
+    white space around it, which is part of the key and rarely meant to be. No value is quoted; nothing fails.
+    """
+    known = [row.variable for row in describe_settings()]
+    warnings = []
+    for name in sorted(environ):
+        if name.upper().startswith("AXISOR_") and name not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.7)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            warnings.append(f"{name} is not a setting and has no effect{hint}")
+    key = environ.get("ENCRYPTION_KEY", "")
+    if key != key.strip():
+        warnings.append("ENCRYPTION_KEY begins or ends with white space, which is taken as part of the key")
+    return warnings
