@@ -1,0 +1,319 @@
+"""The ledger's actions: ``planned -> sending -> confirmed | rejected | unknown | superseded``.
+
+``sending`` is committed before the request leaves, with everything that is needed to recognise its effect later.
+Nothing is ever sent that is not ``sending`` here first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from axisor_executor.automation import Act, Action, OpenPosition, action_from_dict
+from axisor_executor.errors import Held, LeaseLost
+from axisor_executor.storage import executions, leases, lineage, switches
+from axisor_executor.storage.connection import Storage, document, maybe_instant
+from axisor_executor.storage.executions import Execution
+
+ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
+
+_COLUMNS = (
+    "execution_id, seq, plan_version, group_index, step_index, params, automation_id, account_id, status, "
+    "timestamp_ms, baseline, exchange_user_id, key_fingerprint, client_id, answer, error, new_trade_id, sent_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAction:
+    """One action as it stands in the ledger. ``timestamp_ms`` is the instant that its request was signed with."""
+
+    execution_id: str
+    seq: int
+    plan_version: int
+    group_index: int
+    step_index: int
+    action: Action
+    automation_id: str
+    account_id: str
+    status: ActionStatus
+    timestamp_ms: int | None
+    baseline: dict[str, Any] | None
+    exchange_user_id: str | None
+    key_fingerprint: str | None
+    client_id: str | None
+    answer: dict[str, Any] | None
+    error: dict[str, Any] | None
+    new_trade_id: str | None
+    sent_at: datetime | None
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether a request may have left for it at any time."""
+        return self.status != "planned"
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether nobody knows yet what became of it."""
+        return self.status in ("sending", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What is committed before a request leaves."""
+
+    timestamp_ms: int
+    baseline: Mapping[str, Any]
+    exchange_user_id: str
+    key_fingerprint: str
+
+
+def of(storage: Storage, execution_id: str) -> list[LedgerAction]:
+    """Return all actions of an execution in the order they were planned."""
+    rows = storage.rows(
+        f"SELECT {_COLUMNS} FROM axisor_actions WHERE execution_id = ? ORDER BY seq",  # noqa: S608
+        execution_id,
+    )
+    return [_action(row) for row in rows]
+
+
+def plan(storage: Storage, run: Execution, decision: Act, seen: Mapping[str, Any]) -> list[LedgerAction]:
+    """Commit a decision: the plan and its actions. Those of an earlier plan that were never sent are dropped.
+
+    Raises:
+        LeaseLost: the run was given up for dead in the meantime.
+    """
+    version = run.plan_version + 1
+    with storage.write():
+        executions.store_plan(storage, run, {**decision.as_dict(), "version": version, **seen}, version)
+        storage.run("DELETE FROM axisor_actions WHERE execution_id = ? AND status = 'planned'", run.id)
+        row = storage.one("SELECT COALESCE(MAX(seq), 0) FROM axisor_actions WHERE execution_id = ?", run.id)
+        seq = int(row[0]) if row else 0
+        for group_index, group in enumerate(decision.groups):
+            for step_index, action in enumerate(group.actions):
+                seq += 1
+                place = Place(seq, version, group_index, step_index, group.trade_id)
+                _insert(storage, run, action, place)
+        return of(storage, run.id)
+
+
+def plan_again(storage: Storage, run: Execution, failed: LedgerAction) -> LedgerAction:
+    """Plan a later step of a group once more, after its request was proven not executed.
+
+    The client id stays the same, so that an effect would still be recognised.
+    """
+    with storage.write():
+        row = storage.one("SELECT MAX(seq) FROM axisor_actions WHERE execution_id = ?", run.id)
+        seq = int(row[0]) + 1 if row else 1
+        trade_id = failed.action.replaces if isinstance(failed.action, OpenPosition) else failed.action.target
+        place = Place(seq, failed.plan_version, failed.group_index, failed.step_index, trade_id)
+        _insert(storage, run, failed.action, place)
+        return of(storage, run.id)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an action stands: in the ledger (``seq``) and in its plan; ``trade_id`` is its group's."""
+
+    seq: int
+    version: int
+    group_index: int
+    step_index: int
+    trade_id: str | None
+
+
+def _insert(storage: Storage, run: Execution, action: Action, place: Place) -> None:
+    opens = isinstance(action, OpenPosition)
+    storage.run(
+        "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, params, "
+        "automation_id, account_id, status, client_id, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,{now})",
+        run.id,
+        place.seq,
+        place.version,
+        place.group_index,
+        place.step_index,
+        type(action).__name__,
+        action.target,
+        action.as_dict(),
+        run.automation_id,
+        run.account_id,
+        client_id(run.id, place.trade_id, place.step_index) if opens else None,
+    )
+
+
+def client_id(execution_id: str, trade_id: str | None, step_index: int) -> str:
+    """Return the caller's id of a new trade: the same on every attempt at this step for this trade.
+
+    At most 64 characters; the trade stands in it as a hash, so that two groups never share an id even when a later
+    plan counts them differently.
+    """
+    group = hashlib.sha256((trade_id or "").encode()).hexdigest()[:8]
+    return f"ax-{execution_id}-{group}-{step_index}"
+
+
+def begin_sending(storage: Storage, run: Execution, planned: LedgerAction, sending: Sending, *, exchange: str) -> None:
+    """Commit that a request is about to leave, if nothing forbids it: lease, fence, switches, unresolved actions.
+
+    Raises:
+        LeaseLost: another run may act on the account now; this one must not.
+        Held: a switch or an unresolved action holds it back.
+    """
+    with storage.write():
+        switches.share(storage)
+        if not leases.hold_live(storage, planned.account_id, run.id, run.fence):
+            raise LeaseLost(
+                f"execution {run.id} no longer holds account {planned.account_id}", account_id=planned.account_id
+            )
+        switches.check(
+            storage,
+            planned.action,
+            exchange=exchange,
+            account_id=planned.account_id,
+            automation_id=planned.automation_id,
+        )
+        _check_unresolved(storage, planned)
+        touched = storage.run(
+            "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, exchange_user_id = ?, "
+            "key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
+            "WHERE execution_id = ? AND seq = ? AND status = 'planned'",
+            sending.timestamp_ms,
+            dict(sending.baseline),
+            sending.exchange_user_id,
+            sending.key_fingerprint,
+            planned.action.as_dict(),
+            planned.execution_id,
+            planned.seq,
+        )
+        if touched != 1:
+            raise LeaseLost(f"action {planned.seq} of execution {run.id} is not planned any more")
+
+
+def _check_unresolved(storage: Storage, planned: LedgerAction) -> None:
+    """Hold back what adds risk or moves money where an earlier action may still take effect."""
+    action = planned.action
+    if action.risk_reducing and not action.moves_money:
+        return
+    reopens = isinstance(action, OpenPosition) and action.replaces
+    rows = storage.rows(
+        "SELECT execution_id, kind, trade_id, automation_id FROM axisor_actions "
+        "WHERE account_id = ? AND status IN ('sending', 'unknown') AND execution_id <> ?",
+        planned.account_id,
+        planned.execution_id,
+    )
+    for execution_id, kind, trade_id, automation_id in rows:
+        same_trade = (
+            trade_id is not None
+            and action.target is not None
+            and lineage.current_id(storage, planned.account_id, trade_id)
+            == lineage.current_id(storage, planned.account_id, action.target)
+        )
+        same_entry = (
+            isinstance(action, OpenPosition)
+            and not reopens
+            and kind == OpenPosition.__name__
+            and automation_id == planned.automation_id
+        )
+        if same_trade or same_entry:
+            raise Held(
+                f"{action.kind} waits: the outcome of execution {execution_id} is not known yet",
+                code="unresolved_action",
+                account_id=planned.account_id,
+                details={"executionId": execution_id},
+            )
+
+
+def settle(
+    storage: Storage,
+    sent: LedgerAction,
+    status: ActionStatus,
+    *,
+    answer: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+    new_trade_id: str | None = None,
+) -> None:
+    """Commit what became of a sent action; a confirmed reopen continues the lineage in the same commit.
+
+    Not fenced: what the exchange answered is true whoever holds the account by now. A settled action is final.
+    """
+    with storage.write():
+        touched = storage.run(
+            "UPDATE axisor_actions SET status = ?, answer = COALESCE(?, answer), error = ?, new_trade_id = ?, "
+            "settled_at = CASE WHEN ? = 'unknown' THEN NULL ELSE {now} END "
+            "WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')",
+            status,
+            dict(answer) if answer else None,
+            dict(error) if error else None,
+            new_trade_id,
+            status,
+            sent.execution_id,
+            sent.seq,
+        )
+        replaces = sent.action.replaces if isinstance(sent.action, OpenPosition) else None
+        if touched and status == "confirmed" and new_trade_id and replaces:
+            lineage.replaced(storage, sent.account_id, replaces, new_trade_id, sent.execution_id)
+
+
+def unsend(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> None:
+    """Take a ``sending`` back to planned: the exchange definitely did not process it."""
+    storage.run(
+        "UPDATE axisor_actions SET status = 'planned', error = ?, timestamp_ms = NULL, sent_at = NULL "
+        "WHERE execution_id = ? AND seq = ? AND status = 'sending'",
+        dict(error),
+        sent.execution_id,
+        sent.seq,
+    )
+
+
+def deny(
+    storage: Storage,
+    planned: LedgerAction,
+    error: Mapping[str, Any],
+    *,
+    status: Literal["rejected", "superseded"] = "rejected",
+    answer: Mapping[str, Any] | None = None,
+) -> None:
+    """Settle a planned action by ourselves: nothing was sent, and nothing will be."""
+    storage.run(
+        "UPDATE axisor_actions SET status = ?, error = ?, answer = ?, settled_at = {now} "
+        "WHERE execution_id = ? AND seq = ? AND status = 'planned'",
+        status,
+        dict(error),
+        dict(answer) if answer else None,
+        planned.execution_id,
+        planned.seq,
+    )
+
+
+def opened_by(
+    storage: Storage, automation_id: str, *, trade_ids: Mapping[str, str], client_ids: Mapping[str, str]
+) -> set[str]:
+    """Return which trades this automation opened, as the values of the mappings.
+
+    Args:
+        storage: the database.
+        automation_id: whose trades.
+        trade_ids: candidate trade id (or that of a trade it replaced) -> the trade's id now.
+        client_ids: candidate client id -> the trade's id now; finds those whose answer was lost.
+    """
+    found: set[str] = set()
+    for column, candidates in (("new_trade_id", trade_ids), ("client_id", client_ids)):
+        if candidates:
+            marks = ",".join("?" * len(candidates))
+            rows = storage.rows(
+                f"SELECT {column} FROM axisor_actions WHERE {column} IN ({marks}) AND automation_id = ?",  # noqa: S608
+                *candidates,
+                automation_id,
+            )
+            found.update(candidates[row[0]] for row in rows)
+    return found
+
+
+def _action(row: tuple[Any, ...]) -> LedgerAction:
+    values = list(row)
+    values[5] = action_from_dict(document(values[5]))
+    for index in (10, 14, 15):
+        values[index] = document(values[index])
+    values[17] = maybe_instant(values[17])
+    return LedgerAction(*values)

@@ -1,0 +1,201 @@
+"""One database: its pooled connections, its clock, and the few places where the dialects differ.
+
+SQL in this package is written once, with ``?`` for parameters, ``{now}`` for the database's clock, ``{later}`` for
+that clock plus ``?`` seconds and ``{for_update}`` for a row lock (SQLite's writers are alone anyway).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import peewee
+from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
+
+from axisor_executor.errors import StorageError
+from axisor_executor.storage.models import MODELS
+
+BUSY_SECONDS = 15
+POOL_WAIT_SECONDS = 15
+
+_SQLITE = {
+    "now": "strftime('%Y-%m-%d %H:%M:%f','now')",
+    "later": "strftime('%Y-%m-%d %H:%M:%f','now','+'||?||' seconds')",
+    "for_update": "",
+}
+_POSTGRES = {
+    "now": "clock_timestamp()",
+    "later": "clock_timestamp()+?*interval '1 second'",
+    "for_update": "FOR UPDATE",
+}
+BROKEN = (peewee.OperationalError, peewee.InterfaceError)
+"""What a lost connection, a full disk or a stopped server looks like."""
+
+
+class Storage:
+    """The database at ``url`` (``postgresql://...`` or ``sqlite:///path``), with at most ``pool`` connections.
+
+    Opens nothing until the first :meth:`connection`; safe to use from many threads, not across a fork.
+    """
+
+    def __init__(self, url: str, *, pool: int = 32) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self._fragments = _SQLITE if self.is_sqlite else _POSTGRES
+        self._translated: dict[str, str] = {}
+        self.database: Any = _sqlite(url, pool) if self.is_sqlite else _postgres(url, pool)
+        self.database.bind(MODELS, bind_refs=False, bind_backrefs=False)
+
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        """Hold a connection of the pool for this thread; nested uses share it.
+
+        A connection that broke is thrown away instead of going back.
+
+        Raises:
+            StorageError: the database can't be reached, or no connection came free in time.
+        """
+        try:
+            opened = self.database.connect(reuse_if_open=True)
+        except (*BROKEN, ValueError) as error:
+            raise StorageError(
+                f"the database can't be reached: {_reason(error)}", code="database_unavailable"
+            ) from None
+        try:
+            yield
+        except BROKEN:
+            if opened:
+                self.database.manual_close()
+            raise
+        finally:
+            if opened and not self.database.is_closed():
+                self.database.close()
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """Run the block in one transaction: committed as a whole, or not at all.
+
+        SQLite takes the write lock at once (``BEGIN IMMEDIATE``): an upgrade in mid-transaction could fail.
+        """
+        with self.connection(), self.database.atomic("IMMEDIATE") if self.is_sqlite else self.database.atomic():
+            yield
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside :meth:`write`: undo only this block when it raises."""
+        with self.database.savepoint():
+            yield
+
+    def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return list(self._execute(sql, params).fetchall())
+
+    def one(self, sql: str, *params: Any) -> tuple[Any, ...] | None:
+        """Return the first row of a query, ``None`` where there is none."""
+        row: tuple[Any, ...] | None = self._execute(sql, params).fetchone()
+        return row
+
+    def run(self, sql: str, *params: Any) -> int:
+        """Run a statement and return how many rows it touched."""
+        return int(self._execute(sql, params).rowcount)
+
+    def now(self) -> datetime:
+        """Return the database's clock, the only one that leases and due times know."""
+        row = self.one("SELECT {now}")
+        assert row is not None
+        return instant(row[0])
+
+    def _execute(self, sql: str, params: tuple[Any, ...]) -> Any:
+        text = self._translated.get(sql)
+        if text is None:
+            text = sql
+            for name, fragment in self._fragments.items():
+                text = text.replace("{" + name + "}", fragment)
+            if not self.is_sqlite:
+                text = text.replace("%", "%%").replace("?", "%s")
+            self._translated[sql] = text
+        with self.connection():
+            return self.database.execute_sql(text, tuple(self._bind(value) for value in params))
+
+    def _bind(self, value: Any) -> Any:
+        if isinstance(value, datetime):
+            # Text with an offset is right for columns with a zone and (the monolith's) without one, whatever the
+            # session's zone; SQLite compares texts, so there it has none.
+            value = value.astimezone(UTC)
+            return value.strftime("%Y-%m-%d %H:%M:%S.%f") if self.is_sqlite else value.isoformat(" ")
+        if isinstance(value, (dict, list)):
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return value
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """The names of the tables that are there now."""
+        with self.connection():
+            return frozenset(self.database.get_tables())
+
+    def forget_tables(self) -> None:
+        """Look the tables up again next time (after a migration)."""
+        self.__dict__.pop("tables", None)
+
+    def close(self) -> None:
+        """Close every idle connection, and this thread's."""
+        if not self.database.is_closed():
+            self.database.close()
+        self.database.close_all()
+
+
+def instant(value: Any) -> datetime:
+    """Return a stored instant as an aware UTC datetime (the monolith's have no zone: they are UTC)."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def maybe_instant(value: Any) -> datetime | None:
+    """Return a stored instant, ``None`` for NULL."""
+    return None if value is None else instant(value)
+
+
+def document(value: Any) -> Any:
+    """Return a stored JSON value: PostgreSQL hands it over parsed, SQLite as text.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _sqlite(url: str, pool: int) -> Any:
+    return PooledSqliteDatabase(
+        url.removeprefix("sqlite:///"),
+        max_connections=pool,
+        timeout=POOL_WAIT_SECONDS,
+        check_same_thread=False,
+        pragmas={
+            "journal_mode": "wal",
+            "synchronous": "full",
+            "foreign_keys": 1,
+            "busy_timeout": BUSY_SECONDS * 1000,
+        },
+    )
+
+
+def _postgres(url: str, pool: int) -> Any:
+    return PooledPostgresqlDatabase(
+        url,
+        max_connections=pool,
+        timeout=POOL_WAIT_SECONDS,
+        stale_timeout=300,
+        connect_timeout=5,
+        application_name="axisor-executor",
+        keepalives_idle=10,
+        keepalives_interval=3,
+        keepalives_count=3,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of a driver's message: it names host and database, never the password."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,360 @@
+"""The ledger's executions: durable rows, and the only transitions there are between their states.
+
+``queued -> running -> completed | pending | failed | uncertain | expired | cancelled``, with ``waiting`` between two
+runs. A run holds its execution by a *fence*: a number that only grows, checked by every write of the run, so a
+worker that was given up for dead can't change anything any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from axisor_executor.automation import Lane
+from axisor_executor.errors import IdempotencyConflict, LeaseLost
+from axisor_executor.ids import uuid7
+from axisor_executor.storage import leases, tradelog
+from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
+
+Status = Literal["queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled"]
+WaitFor = Literal["retry", "lease", "rate", "reconcile", "paused"]
+TERMINAL: frozenset[str] = frozenset({"completed", "pending", "failed", "uncertain", "expired", "cancelled"})
+LANE_RANK: Mapping[Lane, int] = {"protect": 0, "default": 1}
+
+_COLUMNS = (
+    "id, user_id, automation_id, automation_type, account_id, account_name, exchange, lane, job, trade_id, "
+    "idempotency_key, status, wait_for, due_at, tries, looks, plan_version, plan, result, error, fence, "
+    "created_at, started_at, finished_at, expires_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution as it stands in the ledger."""
+
+    id: str
+    user_id: str
+    automation_id: str
+    automation_type: str | None
+    account_id: str | None
+    account_name: str | None
+    exchange: str | None
+    lane: Lane
+    job: dict[str, Any]
+    trade_id: str | None
+    idempotency_key: str | None
+    status: Status
+    wait_for: WaitFor | None
+    due_at: datetime | None
+    tries: int
+    looks: int
+    plan_version: int
+    plan: dict[str, Any] | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    fence: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the status is terminal."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """What is known of an execution when its job is taken."""
+
+    user_id: str
+    automation_id: str
+    lane: Lane
+    job: Mapping[str, Any]
+    max_age_seconds: float
+    automation_type: str | None = None
+    account_id: str | None = None
+    account_name: str | None = None
+    exchange: str | None = None
+    trade_id: str | None = None
+    idempotency_key: str | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """An execution that was handed the account's lease and must be woken."""
+
+    id: str
+    lane: Lane
+
+
+def get(storage: Storage, execution_id: str) -> Execution | None:
+    """Return an execution, ``None`` where there is none of this id."""
+    row = storage.one(f"SELECT {_COLUMNS} FROM axisor_executions WHERE id = ?", execution_id)  # noqa: S608
+    return _execution(row) if row else None
+
+
+def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
+    """Write a new execution as queued, and return it with ``True``; or the first one of the same key, ``False``.
+
+    Raises:
+        IdempotencyConflict: the key belongs to another job of this user.
+    """
+    execution_id = uuid7()
+    with storage.write():
+        inserted = storage.run(
+            "INSERT INTO axisor_executions (id, user_id, automation_id, automation_type, account_id, account_name, "
+            "exchange, lane, lane_rank, job, trade_id, idempotency_key, message_id, status, created_at, expires_at) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',{now},{later}) ON CONFLICT DO NOTHING",
+            execution_id,
+            new.user_id,
+            new.automation_id,
+            new.automation_type,
+            new.account_id,
+            new.account_name,
+            new.exchange,
+            new.lane,
+            LANE_RANK[new.lane],
+            dict(new.job),
+            new.trade_id,
+            new.idempotency_key,
+            new.message_id,
+            new.max_age_seconds,
+        )
+        if inserted:
+            found = get(storage, execution_id)
+            assert found is not None
+            return found, True
+        return _first_of(storage, new), False
+
+
+def _first_of(storage: Storage, new: NewExecution) -> Execution:
+    row = storage.one(
+        f"SELECT {_COLUMNS} FROM axisor_executions "  # noqa: S608
+        "WHERE (user_id = ? AND idempotency_key = ?) OR message_id = ?",
+        new.user_id,
+        new.idempotency_key,
+        new.message_id,
+    )
+    assert row is not None
+    first = _execution(row)
+    if first.job != dict(new.job):
+        raise IdempotencyConflict(
+            f"idempotency key {new.idempotency_key!r} was used for another job (execution {first.id})",
+            details={"executionId": first.id},
+        )
+    return first
+
+
+def mark_sent(storage: Storage, execution_id: str) -> None:
+    """Note that the queue was told of this execution."""
+    storage.run(
+        "UPDATE axisor_executions SET sent_at = {now}, sends = sends + 1 WHERE id = ? AND status = 'queued'",
+        execution_id,
+    )
+
+
+def claim(storage: Storage, execution_id: str, *, worker_id: str, lease_seconds: float) -> Execution | None:
+    """Start a run: take the execution, and the account's lease with it.
+
+    Returns ``None`` where there is nothing to do now: it is over, another run has it, it is not due yet, or the
+    account is another execution's (then it waits in line for the lease).
+    """
+    with storage.write():
+        row = storage.one(
+            f"SELECT {_COLUMNS} FROM axisor_executions WHERE id = ? {{for_update}}",  # noqa: S608
+            execution_id,
+        )
+        if row is None:
+            return None
+        execution = _execution(row)
+        if execution.is_over or not _is_due(storage, execution):
+            return None
+        if execution.status == "running" and leases.is_live(storage, execution.id, execution.fence):
+            return None
+        fence = execution.fence + 1
+        if execution.account_id and not leases.take(
+            storage, execution.account_id, execution.id, worker_id=worker_id, fence=fence, seconds=lease_seconds
+        ):
+            storage.run(
+                "UPDATE axisor_executions SET status = 'waiting', wait_for = 'lease', due_at = {later} WHERE id = ?",
+                2 * lease_seconds,
+                execution_id,
+            )
+            return None
+        storage.run(
+            "UPDATE axisor_executions SET status = 'running', wait_for = NULL, due_at = NULL, fence = ?, "
+            "worker_id = ?, started_at = COALESCE(started_at, {now}) WHERE id = ?",
+            fence,
+            worker_id,
+            execution_id,
+        )
+        return get(storage, execution_id)
+
+
+def _is_due(storage: Storage, execution: Execution) -> bool:
+    if execution.status != "waiting" or execution.wait_for == "lease" or execution.due_at is None:
+        return True
+    return execution.due_at <= storage.now()
+
+
+def store_plan(storage: Storage, run: Execution, plan: Mapping[str, Any], version: int) -> None:
+    """Keep the decision of a run (inside the caller's transaction); the one before it stays in ``old_plans``.
+
+    Raises:
+        LeaseLost: the run was given up for dead in the meantime.
+    """
+    row = storage.one("SELECT plan, old_plans FROM axisor_executions WHERE id = ? {for_update}", run.id)
+    old = list(document(row[1]) or []) if row else []
+    if row and row[0] is not None:
+        old.append(document(row[0]))
+    _guarded(
+        storage.run(
+            "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ? "
+            "WHERE id = ? AND fence = ? AND status = 'running'",
+            dict(plan),
+            version,
+            old or None,
+            run.id,
+            run.fence,
+        ),
+        run,
+    )
+
+
+def wait(
+    storage: Storage,
+    run: Execution,
+    wait_for: WaitFor,
+    *,
+    seconds: float,
+    lease_seconds: float,
+    error: Mapping[str, Any] | None = None,
+    spends_try: bool = False,
+    looked: bool = False,
+) -> Next | None:
+    """End a run without ending the execution: it goes on in ``seconds``. The account goes to the next in line.
+
+    Raises:
+        LeaseLost: the run was given up for dead in the meantime.
+    """
+    with storage.write():
+        _guarded(
+            storage.run(
+                "UPDATE axisor_executions SET status = 'waiting', wait_for = ?, due_at = {later}, error = ?, "
+                "tries = tries + ?, looks = looks + ? WHERE id = ? AND fence = ? AND status = 'running'",
+                wait_for,
+                seconds,
+                dict(error) if error else None,
+                int(spends_try),
+                int(looked),
+                run.id,
+                run.fence,
+            ),
+            run,
+        )
+        return _hand_over(storage, run, lease_seconds)
+
+
+def finish(
+    storage: Storage,
+    run: Execution,
+    status: Status,
+    *,
+    result: Mapping[str, Any],
+    lease_seconds: float,
+    error: Mapping[str, Any] | None = None,
+    plan: Mapping[str, Any] | None = None,
+    account: tuple[str | None, str | None] = (None, None),
+    trade_log: tuple[tradelog.Entry, ...] = (),
+) -> Next | None:
+    """End the execution: status, result and the TradeLog in one commit. The account goes to the next in line.
+
+    ``plan`` is a decision to wait, which is kept for the record. ``account`` is (id, name), for an execution whose
+    account was found out only in this run.
+
+    Raises:
+        LeaseLost: the run was given up for dead in the meantime; nothing was written.
+    """
+    with storage.write():
+        if plan is not None:
+            store_plan(storage, run, plan, run.plan_version + 1)
+        _guarded(
+            storage.run(
+                "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
+                "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
+                "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'",
+                status,
+                dict(result),
+                dict(error) if error else None,
+                account[0],
+                account[1],
+                run.id,
+                run.fence,
+            ),
+            run,
+        )
+        tradelog.write(storage, trade_log)
+        return _hand_over(storage, run, lease_seconds)
+
+
+def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next | None:
+    """Give the account's lease to the first in line by (lane, age), else free it.
+
+    The lease row is locked first: a claim that is just joining the line has then committed, and is seen.
+    """
+    if run.account_id is None or not leases.hold(storage, run.account_id, run.id, run.fence):
+        return None
+    skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
+    row = storage.one(
+        "SELECT id, lane FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "  # noqa: S608
+        f"AND wait_for = 'lease' AND id <> ? ORDER BY lane_rank, id LIMIT 1 {skip}",
+        run.account_id,
+        run.id,
+    )
+    if row is None:
+        leases.free(storage, run.account_id)
+        return None
+    leases.reserve(storage, run.account_id, row[0], seconds=lease_seconds)
+    storage.run(
+        "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?",
+        row[0],
+    )
+    return Next(row[0], row[1])
+
+
+def old_plans(storage: Storage, execution_id: str) -> list[dict[str, Any]]:
+    """Return the decisions that a later one replaced, oldest first."""
+    row = storage.one("SELECT old_plans FROM axisor_executions WHERE id = ?", execution_id)
+    return list(document(row[0]) or []) if row else []
+
+
+def adopt_account(storage: Storage, execution_id: str, account_id: str, account_name: str, exchange: str) -> None:
+    """Give an execution that was taken without an account the one that its automation has been bound to since."""
+    storage.run(
+        "UPDATE axisor_executions SET account_id = ?, account_name = ?, exchange = ? "
+        "WHERE id = ? AND account_id IS NULL AND plan IS NULL",
+        account_id,
+        account_name,
+        exchange,
+        execution_id,
+    )
+
+
+def _guarded(touched: int, run: Execution) -> None:
+    if touched != 1:
+        raise LeaseLost(f"execution {run.id} was taken over by another run", account_id=run.account_id)
+
+
+def _execution(row: tuple[Any, ...]) -> Execution:
+    values = list(row)
+    for index in (8, 17, 18, 19):
+        values[index] = document(values[index])
+    values[21] = instant(values[21])
+    for index in (13, 22, 23, 24):
+        values[index] = maybe_instant(values[index])
+    return Execution(*values)

@@ -1,0 +1,97 @@
+"""Account leases: one run at a time acts on an account. The database's clock says until when.
+
+A lease is (execution, fence, until). A reserved one (fence -1) is held for the next in line, who has not started yet.
+All functions belong inside a transaction of the caller, except :func:`renew`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from axisor_executor.storage.connection import Storage
+
+_RESERVED = -1
+
+
+def take(storage: Storage, name: str, execution_id: str, *, worker_id: str, fence: int, seconds: float) -> bool:
+    """Take the lease if it is free, over, or kept for this execution; return whether it was taken."""
+    return bool(
+        storage.run(
+            "INSERT INTO axisor_leases (account_id, execution_id, worker_id, fence, until) VALUES (?,?,?,?,{later}) "
+            "ON CONFLICT (account_id) DO UPDATE SET execution_id = excluded.execution_id, "
+            "worker_id = excluded.worker_id, fence = excluded.fence, until = excluded.until "
+            "WHERE axisor_leases.until <= {now} OR axisor_leases.execution_id = excluded.execution_id",
+            name,
+            execution_id,
+            worker_id,
+            fence,
+            seconds,
+        )
+    )
+
+
+def is_live(storage: Storage, execution_id: str, fence: int) -> bool:
+    """Return whether this very run holds a lease that is not over."""
+    return (
+        storage.one(
+            "SELECT 1 FROM axisor_leases WHERE execution_id = ? AND fence = ? AND until > {now}", execution_id, fence
+        )
+        is not None
+    )
+
+
+def hold(storage: Storage, name: str, execution_id: str, fence: int) -> bool:
+    """Lock the lease row and return whether this run (still, or last) owns it."""
+    return (
+        storage.one(
+            "SELECT 1 FROM axisor_leases WHERE account_id = ? AND execution_id = ? AND fence = ? {for_update}",
+            name,
+            execution_id,
+            fence,
+        )
+        is not None
+    )
+
+
+def hold_live(storage: Storage, name: str, execution_id: str, fence: int) -> bool:
+    """Lock the lease row and return whether this run owns it and it is not over."""
+    return (
+        storage.one(
+            "SELECT 1 FROM axisor_leases WHERE account_id = ? AND execution_id = ? AND fence = ? AND until > {now} "
+            "{for_update}",
+            name,
+            execution_id,
+            fence,
+        )
+        is not None
+    )
+
+
+def reserve(storage: Storage, name: str, execution_id: str, *, seconds: float) -> None:
+    """Keep the lease for an execution that has been woken; if it does not come in time, the lease is over."""
+    storage.run(
+        "UPDATE axisor_leases SET execution_id = ?, worker_id = NULL, fence = ?, until = {later} WHERE account_id = ?",
+        execution_id,
+        _RESERVED,
+        seconds,
+        name,
+    )
+
+
+def free(storage: Storage, name: str) -> None:
+    """Give the lease back."""
+    storage.run("DELETE FROM axisor_leases WHERE account_id = ?", name)
+
+
+def renew(storage: Storage, worker_id: str, execution_ids: Collection[str], *, seconds: float) -> None:
+    """Prolong the leases of a worker's present runs. One that is over already is not revived."""
+    if not execution_ids:
+        return
+    marks = ",".join("?" * len(execution_ids))
+    storage.run(
+        f"UPDATE axisor_leases SET until = {{later}} WHERE worker_id = ? AND until > {{now}} "  # noqa: S608
+        f"AND execution_id IN ({marks})",
+        seconds,
+        worker_id,
+        *execution_ids,
+    )

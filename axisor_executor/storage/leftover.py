@@ -1,0 +1,82 @@
+"""What recovery looks for: executions that are due, left behind by a dead worker, or unknown to the queue.
+
+Each function puts what it finds back to ``queued`` and returns it; telling the queue is the caller's.
+"""
+
+from __future__ import annotations
+
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Next
+
+_PUT_BACK = (
+    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?"
+)
+
+
+def due(storage: Storage, limit: int) -> list[Next]:
+    """Put back executions that wait for nothing but the time."""
+    with storage.write():
+        rows = storage.rows(
+            "SELECT id, lane FROM axisor_executions WHERE status = 'waiting' AND due_at <= {now} "  # noqa: S608
+            f"ORDER BY lane_rank, due_at LIMIT ? {_skip(storage)}",
+            limit,
+        )
+        for row in rows:
+            storage.run(_PUT_BACK, row[0])
+    return [Next(row[0], row[1]) for row in rows]
+
+
+def abandoned(storage: Storage, limit: int, *, grace_seconds: float) -> list[Next]:
+    """Put back executions whose run holds no live lease; one without an account has ``grace_seconds``."""
+    with storage.write():
+        rows = storage.rows(
+            "SELECT e.id, e.lane, e.fence FROM axisor_executions e LEFT JOIN axisor_leases l "
+            "ON l.account_id = e.account_id AND l.execution_id = e.id AND l.fence = e.fence AND l.until > {now} "
+            "WHERE e.status = 'running' AND l.execution_id IS NULL "
+            "AND (e.account_id IS NOT NULL OR e.started_at < {later}) ORDER BY e.lane_rank, e.id LIMIT ?",
+            -grace_seconds,
+            limit,
+        )
+        put_back = [
+            row for row in rows if storage.run(f"{_PUT_BACK} AND status = 'running' AND fence = ?", row[0], row[2])
+        ]
+    return [Next(row[0], row[1]) for row in put_back]
+
+
+def unsent(storage: Storage, limit: int, *, grace_seconds: float) -> list[Next]:
+    """Return queued executions that the queue was never told of (Redis was away, or the producer died)."""
+    rows = storage.rows(
+        "SELECT id, lane FROM axisor_executions WHERE status = 'queued' AND sent_at IS NULL AND created_at < {later} "
+        "ORDER BY lane_rank, id LIMIT ?",
+        -grace_seconds,
+        limit,
+    )
+    return [Next(row[0], row[1]) for row in rows]
+
+
+def overdue(storage: Storage, limit: int, *, seconds: float) -> list[Next]:
+    """Return queued executions that the queue was told of long ago: ``seconds``, doubled with every telling."""
+    rows = storage.rows(
+        "SELECT id, lane, sends FROM axisor_executions WHERE status = 'queued' AND sent_at < {later} "
+        "ORDER BY lane_rank, id LIMIT ?",
+        -seconds,
+        limit * 4,
+    )
+    candidates = [row for row in rows if _is_overdue(storage, row[0], seconds * 2 ** max(int(row[2]) - 1, 0))]
+    return [Next(row[0], row[1]) for row in candidates[:limit]]
+
+
+def forget_sent(storage: Storage) -> int:
+    """Treat every queued execution as unknown to the queue (it was wiped); return how many there are."""
+    return storage.run("UPDATE axisor_executions SET sent_at = NULL WHERE status = 'queued' AND sent_at IS NOT NULL")
+
+
+def _is_overdue(storage: Storage, execution_id: str, seconds: float) -> bool:
+    return (
+        storage.one("SELECT 1 FROM axisor_executions WHERE id = ? AND sent_at < {later}", execution_id, -seconds)
+        is not None
+    )
+
+
+def _skip(storage: Storage) -> str:
+    return "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"

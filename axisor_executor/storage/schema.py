@@ -1,0 +1,176 @@
+"""Our tables, and (on a database of our own) the monolith's: forward-only migrations.
+
+Safe to run twice and from two processes at once: each migration runs in one transaction, under a lock, and is
+recorded in ``axisor_schema`` by that same transaction.
+"""
+
+from __future__ import annotations
+
+from axisor_executor.errors import StorageError
+from axisor_executor.storage.connection import Storage
+
+MONOLITH_TABLES = ("exchanges", "user_exchange_accounts", "Automation", "TradeLog")
+_LOCK = 0x61_78_69_73  # "axis": the advisory lock that migrations of one PostgreSQL database share
+
+_DIALECT = {
+    True: {"JSON": "TEXT", "INSTANT": "TEXT", "BOOL": "INTEGER", "ON": "1", "OFF": "0"},
+    False: {"JSON": "JSONB", "INSTANT": "TIMESTAMPTZ", "BOOL": "BOOLEAN", "ON": "TRUE", "OFF": "FALSE"},
+}
+
+_MONOLITH_SHAPED = """
+CREATE TABLE exchanges (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, slug TEXT NOT NULL UNIQUE,
+    is_active [BOOL] NOT NULL DEFAULT [ON], api_version TEXT);
+CREATE TABLE user_exchange_accounts (
+    id TEXT PRIMARY KEY, user_id TEXT NOT NULL, exchange_id TEXT NOT NULL REFERENCES exchanges(id),
+    account_name TEXT NOT NULL, credentials [JSON] NOT NULL, is_active [BOOL] NOT NULL DEFAULT [ON],
+    is_verified [BOOL] NOT NULL DEFAULT [OFF], last_test [INSTANT],
+    created_at [INSTANT] NOT NULL, updated_at [INSTANT] NOT NULL);
+CREATE INDEX user_exchange_accounts_user ON user_exchange_accounts (user_id);
+CREATE TABLE "Automation" (
+    id TEXT PRIMARY KEY, user_id TEXT NOT NULL,
+    user_exchange_account_id TEXT REFERENCES user_exchange_accounts(id),
+    type TEXT NOT NULL, config [JSON] NOT NULL, is_active [BOOL] NOT NULL DEFAULT [ON],
+    status TEXT, risk_level TEXT, created_at [INSTANT] NOT NULL, updated_at [INSTANT] NOT NULL);
+CREATE INDEX "Automation_user" ON "Automation" (user_id);
+CREATE TABLE "TradeLog" (
+    id TEXT PRIMARY KEY, user_id TEXT NOT NULL, automation_id TEXT REFERENCES "Automation"(id),
+    trade_id TEXT NOT NULL, status TEXT NOT NULL, action TEXT, pnl DOUBLE PRECISION, amount DOUBLE PRECISION,
+    price DOUBLE PRECISION, error_message TEXT, executed_at [INSTANT], created_at [INSTANT] NOT NULL);
+CREATE INDEX "TradeLog_user" ON "TradeLog" (user_id, created_at);
+"""
+
+_OWN_1 = """
+CREATE TABLE axisor_executions (
+    id TEXT PRIMARY KEY, user_id TEXT NOT NULL, automation_id TEXT NOT NULL, automation_type TEXT,
+    account_id TEXT, account_name TEXT, exchange TEXT, lane TEXT NOT NULL, lane_rank SMALLINT NOT NULL,
+    job [JSON] NOT NULL, trade_id TEXT, idempotency_key TEXT, message_id TEXT UNIQUE,
+    status TEXT NOT NULL, wait_for TEXT, due_at [INSTANT], tries INTEGER NOT NULL DEFAULT 0,
+    looks INTEGER NOT NULL DEFAULT 0, plan_version INTEGER NOT NULL DEFAULT 0, plan [JSON], old_plans [JSON],
+    result [JSON], error [JSON], worker_id TEXT, fence BIGINT NOT NULL DEFAULT 0,
+    sends INTEGER NOT NULL DEFAULT 0, sent_at [INSTANT],
+    created_at [INSTANT] NOT NULL, started_at [INSTANT], finished_at [INSTANT], expires_at [INSTANT],
+    UNIQUE (user_id, idempotency_key));
+CREATE INDEX axisor_executions_live ON axisor_executions (status, due_at)
+    WHERE status IN ('queued', 'running', 'waiting');
+CREATE INDEX axisor_executions_line ON axisor_executions (account_id, lane_rank, id)
+    WHERE status = 'waiting' AND wait_for = 'lease';
+CREATE INDEX axisor_executions_automation ON axisor_executions (automation_id, created_at);
+CREATE INDEX axisor_executions_account ON axisor_executions (account_id, created_at);
+CREATE INDEX axisor_executions_created ON axisor_executions (created_at);
+CREATE TABLE axisor_actions (
+    execution_id TEXT NOT NULL, seq INTEGER NOT NULL, plan_version INTEGER NOT NULL,
+    group_index INTEGER NOT NULL, step_index INTEGER NOT NULL, kind TEXT NOT NULL, trade_id TEXT,
+    params [JSON] NOT NULL, automation_id TEXT NOT NULL, account_id TEXT NOT NULL, status TEXT NOT NULL,
+    timestamp_ms BIGINT, baseline [JSON], exchange_user_id TEXT, key_fingerprint TEXT, client_id TEXT,
+    answer [JSON], error [JSON], new_trade_id TEXT, created_at [INSTANT] NOT NULL, sent_at [INSTANT],
+    settled_at [INSTANT], PRIMARY KEY (execution_id, seq));
+CREATE INDEX axisor_actions_unsettled ON axisor_actions (account_id) WHERE status IN ('sending', 'unknown');
+CREATE INDEX axisor_actions_client ON axisor_actions (client_id) WHERE client_id IS NOT NULL;
+CREATE INDEX axisor_actions_new_trade ON axisor_actions (new_trade_id) WHERE new_trade_id IS NOT NULL;
+CREATE TABLE axisor_leases (
+    account_id TEXT PRIMARY KEY, execution_id TEXT NOT NULL, worker_id TEXT, fence BIGINT NOT NULL,
+    until [INSTANT] NOT NULL);
+CREATE TABLE axisor_switches (
+    scope TEXT NOT NULL, scope_id TEXT NOT NULL DEFAULT '', mode TEXT NOT NULL, reason TEXT,
+    created_at [INSTANT] NOT NULL, PRIMARY KEY (scope, scope_id));
+CREATE TABLE axisor_trade_lineage (
+    account_id TEXT NOT NULL, old_id TEXT NOT NULL, new_id TEXT NOT NULL, execution_id TEXT NOT NULL,
+    created_at [INSTANT] NOT NULL, PRIMARY KEY (account_id, old_id));
+CREATE INDEX axisor_trade_lineage_new ON axisor_trade_lineage (account_id, new_id);
+CREATE TABLE axisor_workers (
+    id TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, started_at [INSTANT] NOT NULL,
+    heartbeat_at [INSTANT] NOT NULL, counters [JSON]);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_OWN_1,)
+
+
+def missing_monolith_tables(storage: Storage) -> tuple[str, ...]:
+    """Return which of the monolith's tables are not there."""
+    return tuple(name for name in MONOLITH_TABLES if name not in storage.tables)
+
+
+def migrate(storage: Storage, *, create_monolith_tables: bool = False) -> int:
+    """Bring our tables up to date and return how many migrations ran.
+
+    Args:
+        storage: the database.
+        create_monolith_tables: on a database without any of the monolith's tables, create those too.
+
+    Raises:
+        StorageError: the monolith's tables are missing (wholly, without ``create_monolith_tables``; or in part),
+            or the schema was made by a newer version of this library.
+    """
+    with storage.write():
+        if not storage.is_sqlite:
+            storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
+        storage.forget_tables()
+        ours = _prepare_monolith(storage, create=create_monolith_tables)
+        storage.run(
+            "CREATE TABLE IF NOT EXISTS axisor_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL, "
+            "owns_monolith_tables INTEGER NOT NULL)"
+        )
+        done = _version(storage)
+        if done > len(MIGRATIONS):
+            raise StorageError(
+                f"the database has schema {done}, this version knows {len(MIGRATIONS)}: upgrade axisor-executor",
+                code="schema_too_new",
+            )
+        for number, text in enumerate(MIGRATIONS[done:], start=done + 1):
+            _run_script(storage, text)
+            storage.run(
+                "INSERT INTO axisor_schema (version, applied_at, owns_monolith_tables) VALUES (?, {now}, ?)",
+                number,
+                int(ours),
+            )
+        storage.forget_tables()
+    return len(MIGRATIONS) - done
+
+
+def is_current(storage: Storage) -> bool:
+    """Return whether every migration has run and the monolith's tables are there."""
+    storage.forget_tables()
+    return (
+        not missing_monolith_tables(storage)
+        and "axisor_schema" in storage.tables
+        and _version(storage) == len(MIGRATIONS)
+    )
+
+
+def owns_monolith_tables(storage: Storage) -> bool:
+    """Return whether the monolith-shaped tables are of our own making (then nobody else reads the credentials)."""
+    row = storage.one("SELECT MAX(owns_monolith_tables) FROM axisor_schema")
+    return bool(row and row[0])
+
+
+def _prepare_monolith(storage: Storage, *, create: bool) -> bool:
+    missing = missing_monolith_tables(storage)
+    if not missing:
+        return False
+    if len(missing) < len(MONOLITH_TABLES):
+        raise StorageError(
+            f"some of the monolith's tables are missing: {', '.join(missing)}; is this the right database?",
+            code="tables_missing",
+        )
+    if not create:
+        raise StorageError(
+            "the monolith's tables are not in this database: run `axisor-executor db init` to create them here, "
+            "or point DATABASE_URL at the monolith's database",
+            code="tables_missing",
+        )
+    _run_script(storage, _MONOLITH_SHAPED)
+    return True
+
+
+def _version(storage: Storage) -> int:
+    row = storage.one("SELECT COALESCE(MAX(version), 0) FROM axisor_schema")
+    return int(row[0]) if row else 0
+
+
+def _run_script(storage: Storage, text: str) -> None:
+    for name, value in _DIALECT[storage.is_sqlite].items():
+        text = text.replace(f"[{name}]", value)
+    for statement in text.split(";"):
+        if statement.strip():
+            storage.run(statement)
