@@ -1,0 +1,88 @@
+"""The actors, for ``dramatiq axisor_executor.actors``: the broker first, then thin functions.
+
+A message holds an execution's id. One of another producer may hold a job (as its only argument, or as keyword
+arguments); it gets an execution from its message id, so it is carried out once however often it is delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dramatiq
+from dramatiq.broker import Broker
+from dramatiq.middleware import CurrentMessage, Middleware
+from dramatiq.worker import Worker
+
+from axisor_executor import runtime
+from axisor_executor.automation import Lane
+from axisor_executor.broker import ACTORS, make_broker
+from axisor_executor.errors import AxisorError
+from axisor_executor.observe.logs import configure, say
+from axisor_executor.settings import Settings, load_settings, settings_warnings
+
+
+class Lifecycle(Middleware):
+    """Builds the runtime when a worker process has started, and takes it down when it stops."""
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002  Dramatiq's signature
+        parts = runtime.current().build()
+        parts.presence.announce()
+        parts.recovery.start()
+        types = ", ".join(sorted(parts.registry.handlers)) or "none"
+        say.info(f"Worker ready: {worker.worker_threads} threads, automation types: {types}")
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
+        parts = runtime.current()
+        parts.presence.retire()
+        parts.close()
+        say.info("Worker stopped")
+
+
+def _start() -> Settings:
+    try:
+        settings = load_settings()
+        settings.require_database()
+    except AxisorError as error:
+        # Dramatiq would show a traceback; what is wrong with the environment is all that its owner needs.
+        raise SystemExit(f"axisor-executor: {error}") from None
+    import os
+
+    configure(settings.log_format, settings.log_level)
+    for warning in settings_warnings(os.environ):
+        say.warning(warning)
+    return settings
+
+
+broker = make_broker(_start(), [Lifecycle()])
+dramatiq.set_broker(broker)
+
+
+def _run(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    parts = runtime.current()
+    if len(args) == 1 and isinstance(args[0], str) and not kwargs:
+        parts.executor.run(args[0])
+        return
+    job = args[0] if len(args) == 1 and not kwargs else kwargs
+    message = CurrentMessage.get_current_message()
+    try:
+        execution, _ = parts.intake.take(job, message_id=message.message_id if message else None)
+    except AxisorError as error:
+        say.error(f"A message on queue {lane} is no job and was dropped: {error}")
+        return
+    if execution.lane == lane:
+        parts.executor.run(execution.id)
+    else:
+        parts.intake.wake(execution)
+
+
+@dramatiq.actor(actor_name=ACTORS["protect"], queue_name="protect", priority=0)
+def run_protect(*args: Any, **kwargs: Any) -> None:
+    """Carry out an execution of the lane that must never wait behind entries."""
+    _run("protect", args, kwargs)
+
+
+@dramatiq.actor(actor_name=ACTORS["default"], queue_name="default", priority=10)
+def run_default(*args: Any, **kwargs: Any) -> None:
+    """Carry out an execution of the default lane."""
+    _run("default", args, kwargs)

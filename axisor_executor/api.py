@@ -1,0 +1,175 @@
+"""What an application that embeds the library calls: take jobs, wait for results, look things up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from axisor_executor import runtime
+from axisor_executor.credentials import SecureCredentials
+from axisor_executor.errors import AxisorError, NotFound
+from axisor_executor.jobs import Job
+from axisor_executor.observe.logs import say
+from axisor_executor.storage import accounts, executions
+from axisor_executor.storage.executions import Execution
+
+_FIRST_POLL, _SLOWEST_POLL = 0.01, 0.25
+
+
+def enqueue(job: Job | Mapping[str, Any], idempotency_key: str | None = None) -> str:
+    """Take a job and return the id of its execution. From here on it will be carried out, exactly once.
+
+    It is written to the database first; a Redis that is away only delays it. The same key with the same job returns
+    the first execution's id.
+
+    Args:
+        job: ``{"userId", "automationId", "action", "tradeId", "maxAge"}``; the last three may be absent.
+        idempotency_key: 1 to 200 characters, unique for each user.
+
+    Raises:
+        InvalidJob: the job is malformed; nothing was taken.
+        IdempotencyConflict: the key was used for another job.
+        StorageError: the database can't be reached; nothing was taken.
+    """
+    intake = runtime.current().intake
+    execution, _ = intake.take(job, idempotency_key=idempotency_key)
+    if execution.status == "queued":
+        intake.wake(execution)
+    return execution.id
+
+
+def execute(job: Job | Mapping[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
+    """Take a job, carry it out in this thread as far as it goes now, and return its result.
+
+    What has to wait (for a retry, for the account, for a lost answer) goes on in a worker; the result then tells the
+    state so far, as :func:`get_result` does.
+
+    Raises:
+        InvalidJob, IdempotencyConflict, StorageError: as :func:`enqueue`.
+    """
+    parts = runtime.current()
+    execution, _ = parts.intake.take(job, idempotency_key=idempotency_key)
+    parts.executor.run(execution.id)
+    return get_result(execution.id)
+
+
+def get_result(execution_id: str, wait: float = 0.0) -> dict[str, Any]:
+    """Return an execution's result; one that is not over is told by its ``status`` (queued, running, waiting).
+
+    Args:
+        execution_id: from :func:`enqueue`.
+        wait: seconds to wait for its end.
+
+    Raises:
+        NotFound: there is no such execution.
+    """
+    storage = runtime.current().storage
+    deadline, pause = time.monotonic() + wait, _FIRST_POLL
+    while True:
+        with storage.connection():
+            found = executions.get(storage, execution_id)
+        if found is None:
+            raise NotFound(f"Execution {execution_id} not found", code="execution_not_found")
+        left = deadline - time.monotonic()
+        if found.is_over or left <= 0:
+            return shown(found)
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, _SLOWEST_POLL)
+
+
+def shown(found: Execution) -> dict[str, Any]:
+    """Return an execution's result, or where it stands."""
+    if found.result is not None:
+        return found.result
+    state: dict[str, Any] = {
+        "status": found.status,
+        "executionId": found.id,
+        "automationId": found.automation_id,
+        "userId": found.user_id,
+        "accountId": found.account_id,
+        "accountName": found.account_name,
+        "tradeId": found.trade_id,
+    }
+    if found.wait_for:
+        state["waitingFor"] = found.wait_for
+    if found.error:
+        state["error"] = found.error
+    return state
+
+
+def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureCredentials:
+    """Return the credentials of a user's account as they are in the database now.
+
+    Args:
+        user_id: whose.
+        account_id: which account; the user's active one if left out.
+
+    Raises:
+        NotFound: no such account of this user, or no active one.
+        AxisorError: several accounts are active (400, ``several_active_accounts``).
+        CredentialsError: missing, blank or unreadable.
+    """
+    parts = runtime.current()
+    with parts.storage.connection():
+        say.debug(f"Getting credentials for user {user_id} and account {account_id or '(active)'}")
+        if account_id is None:
+            account = accounts.active_account(parts.storage, user_id)
+        else:
+            found = accounts.account(parts.storage, account_id)
+            if found is None or found.user_id != user_id:
+                raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
+            account = found
+        say.success(f"Found account: {account.name} ({account.exchange_name})")
+        return parts.opener.credentials(account)
+
+
+def get_automation_config(automation_id: str) -> dict[str, Any]:
+    """Return an automation with its config and account: ``{id, userId, type, isActive, config, account}``.
+
+    ``account`` is ``{id, name, exchange, isActive}``, or ``None`` where it is bound to none. No secret is in it.
+
+    Raises:
+        NotFound: there is no such automation.
+    """
+    storage = runtime.current().storage
+    with storage.connection():
+        found = accounts.automation(storage, automation_id)
+    if found is None:
+        raise NotFound(f"Automation {automation_id} not found", code="automation_not_found")
+    account = found.account
+    return {
+        "id": found.id,
+        "userId": found.user_id,
+        "type": found.type,
+        "isActive": found.is_active,
+        "config": found.config,
+        "account": None
+        if account is None
+        else {
+            "id": account.id,
+            "name": account.name,
+            "exchange": account.exchange_slug,
+            "isActive": account.is_active,
+        },
+    }
+
+
+def migrate_existing_automations(user_id: str) -> dict[str, Any]:
+    """Bind a user's automations from before multi-account to the active account, all in one transaction.
+
+    Bound ones are never touched; running it again changes nothing more.
+
+    Returns:
+        ``{"success", "migratedCount", "errors"}``; without one active account success is false, and nothing changed.
+    """
+    storage = runtime.current().storage
+    with storage.write():
+        try:
+            account = accounts.active_account(storage, user_id)
+        except AxisorError as error:
+            return {"success": False, "migratedCount": 0, "errors": [error.message]}
+        bound = [one for one in accounts.unbound(storage, user_id) if accounts.bind(storage, one, account.id)]
+    if bound:
+        say.success(f"Bound {len(bound)} automations of user {user_id} to account {account.name}")
+    return {"success": True, "migratedCount": len(bound), "errors": []}

@@ -1,0 +1,84 @@
+"""The queue: Dramatiq on Redis, used for one thing only, to wake workers.
+
+Retries, deadlines, delays and results live in the ledger, so the middleware that would do them here is left out on
+purpose: Retries (20 tries up to 7 days), TimeLimit (an exception thrown into a thread at any line), AgeLimit, Results,
+Pipelines, ShutdownNotifications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import CurrentMessage, Middleware
+
+from axisor_executor.automation import Lane
+from axisor_executor.settings import Settings
+
+ACTORS: dict[Lane, str] = {"protect": "run_protect", "default": "run_default"}
+"""The actor of each lane; its queue has the lane's name."""
+
+HEARTBEAT_TIMEOUT_MS = 10_000
+_ALWAYS = 1_000_000
+QUEUE_ERRORS = (redis.RedisError, OSError)
+"""What a Redis that is away, hangs or refuses looks like."""
+
+
+def make_broker(settings: Settings, middleware: Sequence[Middleware] = ()) -> RedisBroker:
+    """Return a broker for ``REDIS_URL``; nothing connects yet."""
+    return RedisBroker(  # type: ignore[no-untyped-call]
+        client=redis.Redis.from_url(
+            settings.redis_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15
+        ),
+        namespace=settings.queue_prefix,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
+        middleware=[CurrentMessage(), *middleware],
+    )
+
+
+class Queue:
+    """Wakes workers, and knows whether the queue in Redis is the one that it was."""
+
+    def __init__(self, settings: Settings, broker: RedisBroker | None = None) -> None:
+        self.broker = broker or make_broker(settings)
+        self.prefix = settings.queue_prefix
+        self._marker = f"{settings.queue_prefix}:intact"
+        self._keeper = make_broker(settings)
+        self._keeper.maintenance_chance = _ALWAYS
+        self._keeper.broker_id = f"keeper-{self._keeper.broker_id}"
+
+    def wake(self, execution_id: str, lane: Lane) -> None:
+        """Put an execution's id on its lane's queue.
+
+        Raises:
+            redis.RedisError, OSError: Redis is away; the row in the ledger stays, and recovery sends it later.
+        """
+        self.broker.enqueue(
+            Message(queue_name=lane, actor_name=ACTORS[lane], args=(execution_id,), kwargs={}, options={})
+        )
+
+    def is_intact(self) -> bool:
+        """Return whether what was put on the queue is still there, as far as the marker tells."""
+        return bool(self.broker.client.exists(self._marker))
+
+    def mark_intact(self) -> None:
+        """Set the marker that a wiped Redis loses together with the queue."""
+        self.broker.client.set(self._marker, "1")
+
+    def revive(self) -> None:
+        """Put back at once what dead workers had taken (Dramatiq does so only now and then, by chance)."""
+        for lane in ACTORS:
+            self._keeper.do_qsize(lane)
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many messages each lane's queue holds, those being worked on included."""
+        return {lane: int(self.broker.do_qsize(lane)) for lane in ACTORS}
+
+    def close(self) -> None:
+        """Close the connections."""
+        for broker in (self.broker, self._keeper):
+            client: Any = broker.client
+            client.close()

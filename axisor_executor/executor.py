@@ -1,0 +1,285 @@
+"""The run of one job, top to bottom: claim, settle, resolve, decide, carry out, record."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from axisor_executor.automation import AccountContext, AccountInfo, Act, AutomationInfo, Decision, JobInfo, Wait
+from axisor_executor.errors import AxisorError, LeaseLost, StaleData, Unavailable
+from axisor_executor.jobs import Job
+from axisor_executor.observe.logs import about, say
+from axisor_executor.plugins import Registry
+from axisor_executor.run import report
+from axisor_executor.run import result as results
+from axisor_executor.run.acting import Accounts, Acting
+from axisor_executor.run.decide import check_account, check_plan, decide, record_of
+from axisor_executor.run.flow import Stop, Suspend
+from axisor_executor.run.follow import Follower
+from axisor_executor.run.outcome import GroupOutcome, merge, outcomes_of
+from axisor_executor.run.resolve import Resolved, check_switched_on, find, resolve
+from axisor_executor.run.result import Ended, Subject
+from axisor_executor.run.send import Sender
+from axisor_executor.run.settle import Settler
+from axisor_executor.settings import Settings
+from axisor_executor.storage import accounts, actions, executions
+from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Execution, Next
+from axisor_executor.workers import Presence
+
+
+class Executor:
+    """Carries executions out. One instance serves all threads of a process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        registry: Registry,
+        opener: Accounts,
+        presence: Presence,
+        wake: Callable[[Next], None],
+    ) -> None:
+        self.settings = settings
+        self.storage = storage
+        self.registry = registry
+        self.opener = opener
+        self.presence = presence
+        self.wake = wake
+        self.sender = Sender(storage, max_skew_seconds=settings.max_clock_skew_seconds)
+        self.settler = Settler(
+            opener,
+            window_seconds=settings.signature_window_seconds,
+            margin_seconds=settings.signature_margin_seconds,
+        )
+
+    def run(self, execution_id: str) -> None:
+        """Carry an execution as far as it goes now: to its end, or until it has to wait.
+
+        Raises nothing that a job, a plugin or an exchange can cause. What the database raises passes through:
+        nothing can be recorded then, and recovery takes the execution up again.
+        """
+        with self.storage.connection(), self.presence.running(execution_id):
+            run = executions.claim(
+                self.storage,
+                execution_id,
+                worker_id=self.presence.worker_id,
+                lease_seconds=self.settings.lease_seconds,
+            )
+            if run is None:
+                return
+            names = {"executionId": run.id, "userId": run.user_id, "accountId": run.account_id}
+            with about(automationId=run.automation_id, **names):
+                next_in_line = Run(self, run).go()
+        if next_in_line is not None:
+            self.wake(next_in_line)
+
+
+class Run:
+    """One run of one execution. What it finds out on the way, it keeps for the result."""
+
+    def __init__(self, executor: Executor, run: Execution) -> None:
+        self.executor = executor
+        self.storage = executor.storage
+        self.settings = executor.settings
+        self.run = run
+        self.job = Job.model_validate(run.job)
+        self.subject = Subject(run, automation_type=run.automation_type)
+        self.title = run.automation_type or "automation"
+        self.action: str | None = None
+        self.started = time.monotonic()
+
+    def go(self) -> Next | None:
+        """Run, commit how it ended, tell everyone, and return who is next on the account."""
+        try:
+            ended = self._end()
+            next_in_line = self._finish(ended)
+        except Suspend as pause:
+            return self._suspend(pause)
+        except LeaseLost as error:
+            say.warning(f"Run given up: {error}")
+            return None
+        report.tell(self.executor.registry, self.subject, ended, self.title, time.monotonic() - self.started)
+        return next_in_line
+
+    def _end(self) -> Ended:
+        """Carry the execution out, and turn what goes wrong into its end or its next try."""
+        try:
+            return self._carry_out()
+        except Stop as stop:
+            return results.stopped(self.subject, stop.status, stop.reason, stop.message)
+        except (Unavailable, StaleData) as error:
+            delay = self._next_try(error)
+            if delay is not None:
+                raise Suspend("retry", delay, error=error, spends_try=True) from None
+            return results.failed(self.subject, error.as_dict(), self.action)
+        except LeaseLost:
+            raise
+        except AxisorError as error:
+            return results.failed(self.subject, error.as_dict(), self.action)
+
+    def _carry_out(self) -> Ended:
+        ledger = actions.of(self.storage, self.run.id)
+        unsettled = [action for action in ledger if action.is_unsettled]
+        if unsettled:
+            self.executor.settler.settle(self.run, unsettled)
+            ledger = actions.of(self.storage, self.run.id)
+        if any(action.was_sent and action.plan_version == self.run.plan_version for action in ledger):
+            return self._go_on(ledger)
+        return self._begin(ledger)
+
+    def _begin(self, ledger: list[LedgerAction]) -> Ended:
+        """Decide and carry the decision out. What an earlier plan has touched is not decided again."""
+        kept = [outcome for outcome in self._older(ledger) if outcome.touched]
+        if not any(action.was_sent for action in ledger):
+            self._check_age()
+        resolved = self._resolve()
+        acting = self.executor.opener.open(resolved.account, self.run.automation_id)
+        decision = self._decide(resolved, acting)
+        record = record_of(resolved, acting)
+        if isinstance(decision, Wait):
+            plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
+            return results.waited(self.subject, decision, resolved.action, plan)
+        keys = {outcome.key for outcome in kept}
+        decision = dataclasses.replace(
+            decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys)
+        )
+        check_plan(decision, resolved, self.settings.inactive_accounts)
+        planned = actions.plan(self.storage, self.run, decision, record)
+        self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.run.plan_version + 1)
+        return self._follow(decision, planned, acting)
+
+    def _go_on(self, ledger: list[LedgerAction]) -> Ended:
+        """Go on with a plan that binds (something of it was sent) after an interruption."""
+        assert self.run.plan is not None
+        assert self.run.account_id is not None
+        plan = Act.from_dict(self.run.plan)
+        self.action = plan.action
+        account = accounts.account(self.storage, self.run.account_id)
+        if account is None:
+            return self._conclude(plan, ledger)
+        self._about(account)
+        return self._follow(plan, ledger, self.executor.opener.open(account, self.run.automation_id))
+
+    def _follow(self, plan: Act, ledger: list[LedgerAction], acting: Acting) -> Ended:
+        follower = Follower(
+            self.executor.sender,
+            next_try=self._next_try,
+            check_age=(lambda: None) if any(action.was_sent for action in ledger) else self._check_age,
+        )
+        return self._conclude(plan, follower.follow(self.run, plan, self.run.plan_version, ledger, acting))
+
+    def _conclude(self, plan: Act, ledger: list[LedgerAction]) -> Ended:
+        """End the execution; but what was proven never to have been carried out is decided again first."""
+        outcomes = outcomes_of(plan, ledger, self.run.plan_version)
+        if any(outcome.proven_not_executed for outcome in outcomes) and self._may_decide_again(ledger):
+            return self._begin(ledger)
+        return results.acted(self.subject, plan, merge(self._older(ledger), outcomes))
+
+    # Steps that keep what they find out
+
+    def _resolve(self) -> Resolved:
+        found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate)
+        account = found.account
+        assert account is not None
+        self._about(account)
+        say.success(f"Found account: {account.name} ({account.exchange_name})")
+        if account.id != self.run.account_id:
+            raise Stop("cancelled", "rebound", f"Automation {found.id} was bound to another account meanwhile")
+        check_switched_on(found)
+        resolved = resolve(self.executor.registry, found, account, self.job)
+        self.title, self.action = resolved.registered.handler.title, resolved.action
+        alert = check_account(resolved, self.settings.inactive_accounts, self.run.id)
+        if alert is not None:
+            report.alert(self.executor.registry, alert)
+        return resolved
+
+    def _decide(self, resolved: Resolved, acting: Acting) -> Decision:
+        account, automation = resolved.account, resolved.automation
+        say.execution(f"Executing {self.title} action for user {account.user_id} on account {account.name}")
+        say.info(f"Action: {resolved.action}", mark="📋")
+        trade_id = acting.reads.current_id(self.job.trade_id) if self.job.trade_id else None
+        context: AccountContext[Any] = AccountContext(
+            account=AccountInfo(account.id, account.name, account.user_id, account.exchange_slug, account.is_active),
+            automation=AutomationInfo(automation.id, automation.type, automation.risk_level),
+            config=resolved.config,
+            job=JobInfo(resolved.action, trade_id),
+            now=datetime.now(UTC),
+            reads=acting.reads,
+        )
+        return decide(resolved.registered, context)
+
+    def _about(self, account: accounts.Account) -> None:
+        self.subject = dataclasses.replace(self.subject, account_id=account.id, account_name=account.name)
+
+    def _older(self, ledger: list[LedgerAction]) -> list[GroupOutcome]:
+        """Return what became of the groups of the plans before the present one."""
+        older: list[GroupOutcome] = []
+        if all(action.plan_version == self.run.plan_version for action in ledger):
+            return older
+        for stored in executions.old_plans(self.storage, self.run.id):
+            if stored["decision"] == "act" and stored["version"] < self.run.plan_version:
+                older = merge(older, outcomes_of(Act.from_dict(stored), ledger, stored["version"]))
+        return older
+
+    # Time
+
+    def _is_late(self, seconds: float = 0.0) -> bool:
+        expires = self.run.expires_at
+        return expires is not None and datetime.now(UTC).timestamp() + seconds > expires.timestamp()
+
+    def _check_age(self) -> None:
+        if self._is_late():
+            raise Stop("expired", "expired", "The job was older than its limit before anything could be sent for it")
+
+    def _next_try(self, error: AxisorError) -> float | None:
+        """Return the seconds until the next try: exponential with jitter, or what the exchange asked for."""
+        policy = self.settings.policy_for(self.run.automation_type or "")
+        if self.run.tries + 1 >= policy.tries:
+            return None
+        delay = min(policy.first_delay_seconds * 2**self.run.tries, policy.limit_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
+        delay = max(delay, getattr(error, "retry_after", None) or 0.0)
+        return None if self._is_late(delay) else delay
+
+    def _may_decide_again(self, ledger: list[LedgerAction]) -> bool:
+        lost = sum(1 for action in ledger if (action.error or {}).get("code") == "not_executed")
+        policy = self.settings.policy_for(self.run.automation_type or "")
+        return self.run.tries + lost < policy.tries and not self._is_late()
+
+    # Ends
+
+    def _finish(self, ended: Ended) -> Next | None:
+        return executions.finish(
+            self.storage,
+            self.run,
+            ended.status,
+            result=ended.result,
+            error=ended.error,
+            plan=ended.plan,
+            account=(self.subject.account_id, self.subject.account_name),
+            trade_log=ended.trade_log,
+            lease_seconds=self.settings.lease_seconds,
+        )
+
+    def _suspend(self, pause: Suspend) -> Next | None:
+        why = f" ({pause.error})" if pause.error else ""
+        say.warning(f"Run interrupted, goes on in {pause.seconds:.1f} s: waiting for {pause.wait_for}{why}")
+        try:
+            return executions.wait(
+                self.storage,
+                self.run,
+                pause.wait_for,
+                seconds=pause.seconds,
+                error=pause.shown,
+                spends_try=pause.spends_try,
+                looked=pause.looked,
+                lease_seconds=self.settings.lease_seconds,
+            )
+        except LeaseLost as error:
+            say.warning(f"Run given up: {error}")
+            return None

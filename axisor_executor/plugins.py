@@ -1,0 +1,258 @@
+"""Plugins: discover -> load -> check -> registry. One broken plugin never takes another down.
+
+Discovery is our own rather than pluggy's: that one stops at the first entry point that fails to import, and skips
+the second of a name without a word.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pluggy
+
+from axisor_executor import hookspecs
+from axisor_executor.automation import AutomationHandler
+from axisor_executor.errors import PluginError, UnknownAutomationType
+from axisor_executor.exchange.base import ClientFactory
+from axisor_executor.observe.alerts import Alert
+from axisor_executor.observe.finished import Finished
+from axisor_executor.observe.logs import say
+
+GROUP = hookspecs.PROJECT
+PREFIX = "axisor_"
+State = Literal["loaded", "disabled", "failed"]
+
+_SPECIFIED = frozenset(name for name in vars(hookspecs) if name.startswith(PREFIX))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry point that was discovered: nothing of it has been imported."""
+
+    name: str
+    distribution: str
+    version: str
+    load: Callable[[], Any]
+
+    @property
+    def display_name(self) -> str:
+        """``distribution version [entry]``, as every error about it starts."""
+        return f"{self.distribution} {self.version} [{self.name}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What became of a discovered plugin; ``reason`` says why it is not loaded."""
+
+    found: Found
+    state: State
+    reason: str | None = None
+    types: tuple[str, ...] = ()
+    exchanges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A handler, and the plugin that it came from."""
+
+    handler: AutomationHandler[Any]
+    found: Found
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything that plugins contribute, fixed once they are loaded."""
+
+    plugins: tuple[Plugin, ...]
+    handlers: Mapping[str, Registered]
+    exchanges: Mapping[str, ClientFactory]
+    manager: pluggy.PluginManager
+
+    def handler(self, automation_type: str) -> Registered:
+        """Return the handler of a type.
+
+        Raises:
+            UnknownAutomationType: no loaded plugin has it; the message names the types that are there, and the
+                plugins that failed to load.
+        """
+        found = self.handlers.get(automation_type)
+        if found is not None:
+            return found
+        failed = [plugin.found.display_name for plugin in self.plugins if plugin.state == "failed"]
+        installed = ", ".join(sorted(self.handlers)) or "none"
+        raise UnknownAutomationType(
+            f"Unsupported automation type: {automation_type}; installed: {installed}"
+            + (f"; failed to load: {', '.join(failed)}" if failed else "")
+        )
+
+    def tell_finished(self, finished: Finished) -> None:
+        """Call every ``axisor_execution_finished``, each in its own try."""
+        self._tell("axisor_execution_finished", finished=finished)
+
+    def tell_alert(self, alert: Alert) -> None:
+        """Call every ``axisor_alert``, each in its own try."""
+        self._tell("axisor_alert", alert=alert)
+
+    def _tell(self, hook: str, **facts: Any) -> None:
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            try:
+                implementation.function(**{name: facts[name] for name in implementation.argnames})
+            except Exception as error:  # noqa: BLE001  an observer must not disturb a run
+                say.error(f"{implementation.plugin_name}: {hook} raised {type(error).__name__}: {error}")
+
+
+def discover() -> list[Found]:
+    """Return the installed plugins' entry points, sorted, without importing any."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    found = [
+        Found(
+            name=point.name,
+            distribution=point.dist.name if point.dist else "unknown",
+            version=point.dist.version if point.dist else "0",
+            load=point.load,
+        )
+        for point in points
+    ]
+    return sorted(found, key=lambda one: (one.distribution, one.name))
+
+
+def load(found: Iterable[Found], *, disabled: Iterable[str] = (), required: Iterable[str] = ()) -> Registry:
+    """Import, check and register plugins.
+
+    Args:
+        found: from :func:`discover`.
+        disabled: entry or distribution names to leave alone.
+        required: entry or distribution names that must load.
+
+    Raises:
+        PluginError: two plugins have the same automation type or exchange (naming both), or a required one is
+            missing or failed.
+    """
+    loader = _Loader(frozenset(disabled))
+    plugins = [loader.load(one) for one in found]
+    registry = Registry(tuple(plugins), loader.handlers, loader.exchanges, loader.manager)
+    _check_required(plugins, required)
+    return registry
+
+
+class _Loader:
+    def __init__(self, disabled: frozenset[str]) -> None:
+        self.disabled = disabled
+        self.manager = _manager()
+        self.handlers: dict[str, Registered] = {}
+        self.exchanges: dict[str, ClientFactory] = {}
+        self._exchange_of: dict[str, Found] = {}
+
+    def load(self, found: Found) -> Plugin:
+        if self.disabled & {found.name, found.distribution}:
+            return Plugin(found, "disabled", "AXISOR_DISABLED_PLUGINS")
+        try:
+            module = found.load()
+            _check_names(module)
+            self.manager.register(module, name=found.display_name)
+            self.manager.check_pending()
+            handlers = self._collect_handlers(found)
+            exchanges = self._collect_exchanges(found)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a plugin does at import stays its own
+            if self.manager.has_plugin(found.display_name):
+                self.manager.unregister(name=found.display_name)
+            reason = f"{type(error).__name__}: {error}"
+            say.error(f"Plugin {found.display_name} failed to load: {reason}")
+            return Plugin(found, "failed", reason)
+        self._keep(found, handlers, exchanges)
+        return Plugin(found, "loaded", types=tuple(sorted(handlers)), exchanges=tuple(sorted(exchanges)))
+
+    def _collect_handlers(self, found: Found) -> dict[str, AutomationHandler[Any]]:
+        collected: dict[str, AutomationHandler[Any]] = {}
+
+        def register(handler: AutomationHandler[Any]) -> None:
+            _check_handler(handler)
+            if handler.type in collected:
+                raise PluginError(f"registers automation type {handler.type!r} twice")
+            collected[handler.type] = handler
+
+        self._call("axisor_register_automations", found, register)
+        return collected
+
+    def _collect_exchanges(self, found: Found) -> dict[str, ClientFactory]:
+        collected: dict[str, ClientFactory] = {}
+
+        def register(slug: str, factory: ClientFactory) -> None:
+            if not isinstance(slug, str) or not slug or not callable(factory):
+                raise PluginError(f"an exchange needs a slug and a factory, got {slug!r} and {factory!r}")
+            if slug in collected:
+                raise PluginError(f"registers exchange {slug!r} twice")
+            collected[slug] = factory
+
+        self._call("axisor_register_exchanges", found, register)
+        return collected
+
+    def _call(self, hook: str, found: Found, register: Callable[..., None]) -> None:
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            if implementation.plugin_name == found.display_name:
+                implementation.function(*([register] if implementation.argnames else []))
+
+    def _keep(
+        self, found: Found, handlers: Mapping[str, AutomationHandler[Any]], exchanges: Mapping[str, ClientFactory]
+    ) -> None:
+        for automation_type, handler in handlers.items():
+            other = self.handlers.get(automation_type)
+            if other is not None:
+                raise _twice(f"automation type {automation_type!r}", other.found, found)
+            self.handlers[automation_type] = Registered(handler, found)
+        for slug, factory in exchanges.items():
+            if slug == "lnmarkets":
+                raise PluginError(f"{found.display_name}: exchange 'lnmarkets' is the core's own")
+            if slug in self._exchange_of:
+                raise _twice(f"exchange {slug!r}", self._exchange_of[slug], found)
+            self._exchange_of[slug] = found
+            self.exchanges[slug] = factory
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _twice(what: str, first: Found, second: Found) -> PluginError:
+    return PluginError(
+        f"{what} is registered by two plugins: {first.display_name} and {second.display_name}; "
+        "uninstall one or name it in AXISOR_DISABLED_PLUGINS",
+        code="plugin_conflict",
+    )
+
+
+def _check_names(module: Any) -> None:
+    """Refuse hooks that pluggy would pass over in silence: misspelt, or without the marker."""
+    for name, member in inspect.getmembers(module, inspect.isroutine):
+        if not name.startswith(PREFIX):
+            continue
+        if name not in _SPECIFIED:
+            raise PluginError(f"{name} is no hook of axisor_executor; there are: {', '.join(sorted(_SPECIFIED))}")
+        if not hasattr(member, f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(f"{name} lacks the @hookimpl marker, so it would never be called")
+
+
+def _check_handler(handler: Any) -> None:
+    if not isinstance(handler, AutomationHandler):
+        raise PluginError(f"register() takes an instance of AutomationHandler, got {handler!r}")
+    for name in ("type", "title", "actions", "config_model"):
+        if not getattr(handler, name, None):
+            raise PluginError(f"{type(handler).__name__} must set {name}")
+    for action, lane in handler.actions.items():
+        if lane not in ("protect", "default"):
+            raise PluginError(f"{type(handler).__name__}.actions[{action!r}]: lane must be protect or default")
+
+
+def _check_required(plugins: Iterable[Plugin], required: Iterable[str]) -> None:
+    plugins = list(plugins)
+    for name in required:
+        matches = [plugin for plugin in plugins if name in (plugin.found.name, plugin.found.distribution)]
+        if not any(plugin.state == "loaded" for plugin in matches):
+            reason = matches[0].reason if matches else "not installed"
+            raise PluginError(f"required plugin {name} is not loaded: {reason}", code="plugin_required")

@@ -1,0 +1,214 @@
+"""What became of an action whose answer was lost. Pure: the action, what was seen before, what is seen now.
+
+Nothing is concluded from the worker's clock. A signed request is dead once the **exchange's** clock is past its
+timestamp by the signature window and a safety margin: only then does "no effect" mean "not executed".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from axisor_executor.automation import (
+    Action,
+    AddMargin,
+    CancelOrder,
+    CashIn,
+    ClosePosition,
+    OpenPosition,
+    SetStopLoss,
+    SetTakeProfit,
+)
+from axisor_executor.exchange.base import Trade
+
+CLOCK_TOLERANCE = timedelta(seconds=6)
+"""How far our clock, which signs, may be ahead of the exchange's, which says when a trade was closed."""
+
+Outcome = Literal["executed", "not_executed", "superseded", "unknown", "uncertain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome, the trade that shows it, and why in one sentence.
+
+    ``unknown`` means look again later; ``uncertain`` means that looking again can't help.
+    """
+
+    outcome: Outcome
+    reason: str
+    trade: Trade | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the exchange shows: its clock, the target in whatever state, and every trade with our client id.
+
+    ``complete`` is false where a list was too long to be searched to the end.
+    """
+
+    server_time: datetime
+    trade: Trade | None = None
+    matches: tuple[Trade, ...] = ()
+    complete: bool = True
+
+
+def baseline_of(trade: Trade | None) -> dict[str, Any]:
+    """Return what must be remembered of a trade before it is changed, as JSON."""
+    if trade is None:
+        return {}
+    return {
+        "state": trade.state,
+        "quantity": trade.quantity,
+        "margin": trade.margin,
+        "liquidation": str(trade.liquidation),
+        "stoploss": None if trade.stoploss is None else str(trade.stoploss),
+        "takeprofit": None if trade.takeprofit is None else str(trade.takeprofit),
+        "sum_funding_fees": trade.sum_funding_fees,
+        "sum_cash_in": trade.sum_cash_in,
+    }
+
+
+def request_is_dead(timestamp_ms: int, server_time: datetime, *, window: float, margin: float) -> bool:
+    """Return whether a request signed with ``timestamp_ms`` can't be accepted any more (seconds for both limits)."""
+    signed = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    return server_time > signed + timedelta(seconds=window + margin)
+
+
+def judge(action: Action, baseline: Mapping[str, Any], seen: Observation, *, timestamp_ms: int, dead: bool) -> Verdict:
+    """Say what became of ``action``.
+
+    Args:
+        action: what was sent.
+        baseline: :func:`baseline_of` its target, from before.
+        seen: what the exchange shows now.
+        timestamp_ms: what the request was signed with, milliseconds since the epoch.
+        dead: whether the request can't be accepted any more.
+    """
+    match action:
+        case OpenPosition():
+            return _judge_open(seen, dead=dead)
+        case ClosePosition():
+            return _judge_close(seen, timestamp_ms, dead=dead)
+        case CancelOrder():
+            return _judge_cancel(seen, dead=dead)
+        case SetTakeProfit(value=value):
+            return _judge_level("takeprofit", value, baseline, seen, dead=dead)
+        case SetStopLoss(value=value):
+            return _judge_level("stoploss", value, baseline, seen, dead=dead)
+        case AddMargin(amount=amount):
+            return _judge_margin(amount, baseline, seen, dead=dead)
+        case CashIn(amount=amount):
+            return _judge_cash_in(amount, baseline, seen, dead=dead)
+    return Verdict("uncertain", f"no rule recognises the effect of {action.kind}")
+
+
+def _nothing_yet(dead: bool, seen: Observation, why: str) -> Verdict:
+    """No effect is visible: that proves something only once the request is dead and everything was searched."""
+    if not dead:
+        return Verdict("unknown", f"{why}; the request may still be accepted", seen.trade)
+    if not seen.complete:
+        return Verdict("uncertain", f"{why}, but not everything could be searched", seen.trade)
+    return Verdict("not_executed", f"{why}, and the request has expired", seen.trade)
+
+
+def _gone(dead: bool) -> Verdict:
+    if not dead:
+        return Verdict("unknown", "the trade is in none of the lists right now")
+    return Verdict("uncertain", "the trade is in none of the exchange's lists any more")
+
+
+def _judge_open(seen: Observation, *, dead: bool) -> Verdict:
+    if len(seen.matches) > 1:
+        ids = ", ".join(trade.id for trade in seen.matches)
+        return Verdict("uncertain", f"more than one trade carries our client id: {ids}")
+    if seen.matches:
+        return Verdict("executed", "a trade carries our client id", seen.matches[0])
+    return _nothing_yet(dead, seen, "no trade carries our client id")
+
+
+def _judge_close(seen: Observation, timestamp_ms: int, *, dead: bool) -> Verdict:
+    """A close that was there before ours, or a liquidation, is someone else's: no remainder may follow it."""
+    trade = seen.trade
+    if trade is None:
+        return _gone(dead)
+    if trade.state == "closed":
+        signed = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+        if trade.closed_at is not None and trade.closed_at < signed - CLOCK_TOLERANCE:
+            return Verdict("superseded", "the trade was closed before our request", trade)
+        if _liquidated(trade):
+            return Verdict("superseded", "the trade was liquidated", trade)
+        return Verdict("executed", "the trade is closed", trade)
+    if trade.state == "canceled":
+        return Verdict("superseded", "the order was canceled", trade)
+    return _nothing_yet(dead, seen, f"the trade is still {trade.state}")
+
+
+def _liquidated(trade: Trade) -> bool:
+    if trade.exit_price is None:
+        return False
+    beyond = trade.exit_price - trade.liquidation
+    return beyond <= 0 if trade.is_long else beyond >= 0
+
+
+def _judge_cancel(seen: Observation, *, dead: bool) -> Verdict:
+    trade = seen.trade
+    if trade is None:
+        return _gone(dead)
+    if trade.state == "canceled":
+        return Verdict("executed", "the order is canceled", trade)
+    if trade.state != "open":
+        return Verdict("superseded", f"the order was filled and is {trade.state}", trade)
+    return _nothing_yet(dead, seen, "the order is still open")
+
+
+def _judge_level(
+    name: Literal["takeprofit", "stoploss"],
+    target: Decimal,
+    baseline: Mapping[str, Any],
+    seen: Observation,
+    *,
+    dead: bool,
+) -> Verdict:
+    if seen.trade is None:
+        return _gone(dead)
+    now: Decimal | None = getattr(seen.trade, name)
+    if now == target:
+        return Verdict("executed", f"the {name} is {target}", seen.trade)
+    if seen.trade.state in ("closed", "canceled"):
+        return Verdict("superseded", f"the trade is {seen.trade.state}", seen.trade)
+    before = None if baseline.get(name) is None else Decimal(baseline[name])
+    if now == before:
+        return _nothing_yet(dead, seen, f"the {name} is still {now}")
+    return Verdict("superseded", f"someone else set the {name} to {now}", seen.trade)
+
+
+def _judge_margin(amount: int, baseline: Mapping[str, Any], seen: Observation, *, dead: bool) -> Verdict:
+    if seen.trade is None:
+        return _gone(dead)
+    change = seen.trade.margin - int(baseline["margin"])
+    funding = seen.trade.sum_funding_fees - int(baseline["sum_funding_fees"])
+    cashed = seen.trade.sum_cash_in - int(baseline["sum_cash_in"])
+    return _judge_amount("margin", amount, change, {0, -funding, -cashed, -funding - cashed}, seen, dead=dead)
+
+
+def _judge_cash_in(amount: int, baseline: Mapping[str, Any], seen: Observation, *, dead: bool) -> Verdict:
+    if seen.trade is None:
+        return _gone(dead)
+    change = seen.trade.sum_cash_in - int(baseline["sum_cash_in"])
+    return _judge_amount("cashed-in total", amount, change, {0}, seen, dead=dead)
+
+
+def _judge_amount(what: str, amount: int, change: int, drifts: set[int], seen: Observation, *, dead: bool) -> Verdict:
+    """``drifts`` are the changes (sats) that others may have caused meanwhile: funding, a cash-in by hand."""
+    executed = any(change == amount + drift for drift in drifts)
+    untouched = change in drifts
+    if executed and not untouched:
+        return Verdict("executed", f"the {what} changed by {change} sats", seen.trade)
+    if untouched and not executed:
+        return _nothing_yet(dead, seen, f"the {what} did not change by the amount")
+    if not dead:
+        return Verdict("unknown", f"the {what} changed by {change} sats, which proves nothing yet", seen.trade)
+    return Verdict("uncertain", f"the {what} changed by {change} sats instead of {amount} or 0", seen.trade)

@@ -1,0 +1,110 @@
+"""What became of a plan, group by group. Pure: the stored plans and the ledger's actions in, outcomes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from axisor_executor.automation import Act, ClosePosition, Group, OpenPosition
+from axisor_executor.storage.actions import LedgerAction
+
+GroupStatus = Literal["completed", "pending", "failed", "uncertain", "open"]
+NOT_EXECUTED = "not_executed"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOutcome:
+    """One group: its status (``open``: not at its end yet), its latest action for each step, and its error."""
+
+    group: Group
+    index: int
+    status: GroupStatus
+    steps: tuple[LedgerAction, ...] = ()
+    error: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What tells groups of one execution apart, whatever the plan's version: the trade, or the entry."""
+        return self.group.trade_id or ""
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything took effect or may have (so that it must not be decided again)."""
+        return any(step.status in ("confirmed", "superseded", "sending", "unknown") for step in self.steps)
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether any request left for it."""
+        return any(step.was_sent for step in self.steps)
+
+    @property
+    def new_trade_id(self) -> str | None:
+        """The trade that this group opened."""
+        return next((step.new_trade_id for step in self.steps if step.new_trade_id), None)
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether a reduce closed its position and did not open the remainder."""
+        return (
+            self.status == "failed"
+            and any(isinstance(s.action, ClosePosition) and s.status == "confirmed" for s in self.steps)
+            and any(isinstance(s.action, OpenPosition) and s.status != "confirmed" for s in self.steps)
+        )
+
+    @property
+    def proven_not_executed(self) -> bool:
+        """Whether it failed at its first step only because the request was shown never to have been carried out."""
+        return (
+            self.status == "failed"
+            and len(self.steps) > 0
+            and self.steps[0].status == "rejected"
+            and (self.steps[0].error or {}).get("code") == NOT_EXECUTED
+        )
+
+
+def outcomes_of(plan: Act, ledger: Iterable[LedgerAction], version: int) -> list[GroupOutcome]:
+    """Return the outcome of each group of one version of the plan."""
+    latest: dict[tuple[int, int], LedgerAction] = {}
+    for action in ledger:
+        if action.plan_version == version:
+            latest[action.group_index, action.step_index] = action
+    outcomes = []
+    for index, group in enumerate(plan.groups):
+        steps = tuple(latest[index, step] for step in range(len(group.actions)) if (index, step) in latest)
+        outcomes.append(_outcome(group, index, steps))
+    return outcomes
+
+
+def merge(older: Sequence[GroupOutcome], newer: Sequence[GroupOutcome]) -> list[GroupOutcome]:
+    """Return the groups of all versions: what an older plan touched stays, the newer decides the rest."""
+    kept = [outcome for outcome in older if outcome.touched]
+    keys = {outcome.key for outcome in kept}
+    return [*kept, *(outcome for outcome in newer if outcome.key not in keys)]
+
+
+def _outcome(group: Group, index: int, steps: tuple[LedgerAction, ...]) -> GroupOutcome:
+    if not group.actions:
+        status: GroupStatus = "completed"
+        if group.status in ("pending", "failed"):
+            status = "pending" if group.status == "pending" else "failed"
+        error = group.facts.get("error") if status == "failed" else None
+        return GroupOutcome(group, index, status, error=error)
+    for step in steps:
+        if step.is_unsettled:
+            return GroupOutcome(group, index, "uncertain", steps, error=step.error)
+        if step.status == "rejected":
+            return GroupOutcome(group, index, "failed", steps, error=step.error)
+        if step.status == "superseded":
+            facts = _superseded(step)
+            return GroupOutcome(group, index, "completed", steps, facts=facts)
+        if step.status == "planned":
+            return GroupOutcome(group, index, "open", steps)
+    return GroupOutcome(group, index, "completed", steps)
+
+
+def _superseded(step: LedgerAction) -> dict[str, Any]:
+    if isinstance(step.action, ClosePosition):
+        return {"alreadyClosed": True, "reason": (step.error or {}).get("message")}
+    return {"superseded": True, "reason": (step.error or {}).get("message")}

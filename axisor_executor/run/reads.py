@@ -1,0 +1,162 @@
+"""What a handler reads lazily: each fact at most once a run, and all of it kept for the plan's record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from axisor_executor.errors import StaleData
+from axisor_executor.exchange.base import Answer, ExchangeClient, Page, Trade
+from axisor_executor.exchange.prices import SharedTicker
+from axisor_executor.storage import actions, lineage
+from axisor_executor.storage.connection import Storage
+
+MAX_PAGES = 20
+PAGE_SIZE = 1000
+
+
+class LiveReads:
+    """Reads of one account through its client, the shared ticker and the ledger."""
+
+    def __init__(
+        self,
+        client: ExchangeClient,
+        ticker: SharedTicker,
+        storage: Storage,
+        *,
+        account_id: str,
+        automation_id: str,
+        max_price_age: float,
+    ) -> None:
+        self._client = client
+        self._ticker = ticker
+        self._storage = storage
+        self._account_id = account_id
+        self._automation_id = automation_id
+        self._max_price_age = max_price_age
+        self._kept: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}
+
+    def price(self) -> Decimal:
+        """Return the last price in USD; stale, missing or not positive is an error."""
+        price = self._ticker.fresh_price(self._max_price_age)
+        self.seen["price"] = {"last": str(price), "maxAgeSeconds": self._max_price_age}
+        return price
+
+    def running(self) -> Sequence[Trade]:
+        """Return the running trades."""
+        trades: Sequence[Trade] = self._once("running", lambda: self._client.running_trades().value)
+        return trades
+
+    def open_orders(self) -> Sequence[Trade]:
+        """Return the limit orders that are not filled."""
+        trades: Sequence[Trade] = self._once("open", lambda: self._client.open_trades().value)
+        return trades
+
+    def finished(self, trade_id: str) -> Trade | None:
+        """Return a closed or canceled trade of this account, ``None`` where there is none.
+
+        Raises:
+            StaleData: the history is too long to be searched to its end.
+        """
+        found: Trade | None = self._once(f"finished:{trade_id}", lambda: self._find_finished(trade_id))
+        return found
+
+    def balance(self) -> int:
+        """Return the free balance in sats."""
+        account = self._once("account", lambda: self._client.account().value)
+        self.seen["balance"] = account.balance
+        return int(account.balance)
+
+    def own_trades(self) -> Sequence[Trade]:
+        """Return the running trades and open orders that this automation opened, or that replaced those."""
+        trades = {trade.id: trade for trade in (*self.running(), *self.open_orders())}
+        own = actions.opened_by(
+            self._storage,
+            self._automation_id,
+            trade_ids=lineage.ancestors(self._storage, self._account_id, trades),
+            client_ids={trade.client_id: trade.id for trade in trades.values() if trade.client_id},
+        )
+        return [trade for trade in trades.values() if trade.id in own]
+
+    def current_id(self, trade_id: str) -> str:
+        """Return the id that a trade has now."""
+        return lineage.current_id(self._storage, self._account_id, trade_id)
+
+    def saw(self, trade: Trade) -> None:
+        """Keep a trade for the plan's record."""
+        self.seen.setdefault("trades", {})[trade.id] = shown(trade)
+
+    def record(self) -> dict[str, Any]:
+        """Return what was seen, as JSON, for the plan."""
+        for key in ("running", "open"):
+            for trade in self._kept.get(key, ()):
+                self.saw(trade)
+        for key, trade in self._kept.items():
+            if key.startswith("finished:") and trade is not None:
+                self.saw(trade)
+        return self.seen
+
+    def _once(self, key: str, read: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = read()
+        return self._kept[key]
+
+    def _find_finished(self, trade_id: str) -> Trade | None:
+        for read in (self._client.closed_trades, self._client.canceled_trades):
+            found, complete = search(read, lambda trade: trade.id == trade_id)
+            if found:
+                return found[0]
+            if not complete:
+                raise StaleData(
+                    f"trade {trade_id} is not running, and the history is too long to be searched",
+                    code="history_too_long",
+                )
+        return None
+
+
+def search(
+    read: Callable[..., Answer[Page[Trade]]],
+    wanted: Callable[[Trade], bool],
+    *,
+    since: datetime | None = None,
+    stop_early: bool = True,
+) -> tuple[list[Trade], bool]:
+    """Return the trades of a paged list that are wanted, and whether the list was read to its end (or enough)."""
+    found: list[Trade] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = read(since=since, cursor=cursor, limit=PAGE_SIZE).value
+        found.extend(trade for trade in page.items if wanted(trade))
+        cursor = page.next_cursor
+        if cursor is None or (found and stop_early):
+            return found, True
+    return found, False
+
+
+def shown(trade: Trade) -> dict[str, Any]:
+    """Return what the ledger keeps of a trade, as JSON: sats as numbers, prices as text."""
+    return {
+        "id": trade.id,
+        "state": trade.state,
+        "side": trade.side,
+        "type": trade.type,
+        "quantity": trade.quantity,
+        "margin": trade.margin,
+        "leverage": str(trade.leverage),
+        "price": str(trade.price),
+        "entryPrice": _text(trade.entry_price),
+        "exitPrice": _text(trade.exit_price),
+        "liquidation": str(trade.liquidation),
+        "pl": trade.pl,
+        "stoploss": _text(trade.stoploss),
+        "takeprofit": _text(trade.takeprofit),
+        "openingFee": trade.opening_fee,
+        "closingFee": trade.closing_fee,
+    }
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)

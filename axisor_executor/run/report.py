@@ -1,0 +1,124 @@
+"""Tell how a run ended: the human line, the machine line, alerts and observers. Nothing here can change the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axisor_executor.observe.alerts import Alert, Kind, Severity
+from axisor_executor.observe.finished import Finished
+from axisor_executor.observe.logs import run_line, say, timestamp
+from axisor_executor.plugins import Registry
+from axisor_executor.run.result import Ended, Subject
+
+_ALERTS: dict[str, tuple[Kind, Severity]] = {
+    "credentials_missing": ("credential_failure", "error"),
+    "credentials_unreadable": ("credential_failure", "error"),
+    "credentials_invalid": ("credential_failure", "error"),
+    "exchange_unauthorized": ("credential_failure", "error"),
+    "exchange_forbidden": ("credential_failure", "error"),
+    "account_inactive": ("inactive_account", "warning"),
+    "reduce_unaffordable": ("reduce_unaffordable", "error"),
+    "exchange_unavailable": ("api_error", "error"),
+    "exchange_rejected": ("api_error", "warning"),
+    "plugin_error": ("plugin_failure", "error"),
+    "expired": ("timeout", "warning"),
+}
+
+
+def tell(registry: Registry, subject: Subject, ended: Ended, title: str, seconds: float) -> None:
+    """Write the lines of a run that has ended, raise its alerts, and call the observers."""
+    name = subject.account_name or subject.run.account_name or "unknown"
+    _human_line(ended, title, name)
+    run_line(
+        {
+            "timestamp": timestamp(),
+            "userId": subject.run.user_id,
+            "accountId": ended.result.get("accountId"),
+            "accountName": ended.result.get("accountName"),
+            "automationId": subject.run.automation_id,
+            "automationType": subject.automation_type,
+            "action": ended.result.get("action"),
+            "status": "success" if ended.is_success else "error",
+            "duration": round(seconds * 1000),
+            "error": None if ended.is_success else (ended.error or {}).get("message"),
+        }
+    )
+    for found in _alerts(subject, ended, name):
+        alert(registry, found)
+    registry.tell_finished(
+        Finished(
+            execution_id=subject.run.id,
+            user_id=subject.run.user_id,
+            automation_id=subject.run.automation_id,
+            automation_type=subject.automation_type,
+            account_id=ended.result.get("accountId"),
+            account_name=ended.result.get("accountName"),
+            status=ended.status,
+            result=ended.result,
+            duration_seconds=seconds,
+        )
+    )
+
+
+def alert(registry: Registry, found: Alert) -> None:
+    """Say an alert in the log and hand it to every hook."""
+    say.warning(f"Alert {found.kind}: {found.message}", severity=found.severity)
+    registry.tell_alert(found)
+
+
+def _human_line(ended: Ended, title: str, name: str) -> None:
+    result = ended.result
+    match ended.status:
+        case "completed" if result.get("action") == "auto_entry_executed":
+            say.success(f"Auto entry executed successfully for account {name}. Trade ID: {result.get('tradeId')}")
+        case "completed" if any(_closed(outcome) for outcome in ended.outcomes):
+            for outcome in ended.outcomes:
+                if _closed(outcome):
+                    say.success(f"Successfully closed position {outcome.group.trade_id} on account {name}")
+        case "completed":
+            say.success(f"{title} action {result.get('action')} executed successfully for account {name}")
+        case "pending":
+            say.info(f"{title} for account {name}: nothing to do yet ({result['result']['reason']})", mark="⏳")
+        case "cancelled":
+            say.info(f"{title} for account {name} cancelled: {result.get('message')}", mark="🚫")
+        case _:
+            reason = (ended.error or {}).get("message")
+            say.error(f"Failed to execute {title} action for account {name}: {reason}")
+
+
+def _closed(outcome: Any) -> bool:
+    return any(step.action.kind == "close_position" and step.status == "confirmed" for step in outcome.steps)
+
+
+def _alerts(subject: Subject, ended: Ended, name: str) -> list[Alert]:
+    found: list[Alert] = []
+    if ended.status == "uncertain":
+        message = f"The outcome of execution {subject.run.id} on account {name} can't be told: {_message(ended)}"
+        found.append(_alert(subject, ended, "uncertain_outcome", "critical", message))
+    for outcome in ended.outcomes:
+        if outcome.is_half_done:
+            message = f"Position {outcome.group.trade_id} on account {name} is closed and was not reopened: " + str(
+                (outcome.error or {}).get("message")
+            )
+            found.append(_alert(subject, ended, "half_done_reduce", "critical", message))
+    kind = _ALERTS.get(str((ended.error or {}).get("code")))
+    if kind is not None and not found:
+        found.append(_alert(subject, ended, *kind, _message(ended)))
+    return found
+
+
+def _message(ended: Ended) -> str:
+    return str((ended.error or {}).get("message"))
+
+
+def _alert(subject: Subject, ended: Ended, kind: Kind, severity: Severity, message: str) -> Alert:
+    return Alert(
+        kind=kind,
+        severity=severity,
+        message=message,
+        user_id=subject.run.user_id,
+        account_id=ended.result.get("accountId"),
+        account_name=ended.result.get("accountName"),
+        automation_id=subject.run.automation_id,
+        execution_id=subject.run.id,
+    )

@@ -1,0 +1,108 @@
+"""From a job to everything a handler needs: automation, account, exchange, handler, action, config.
+
+Used twice: when a job is taken (to know lane and account) and when it runs (everything may have changed since).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cachetools import LRUCache
+
+from axisor_executor.automation import AutomationConfig, Lane
+from axisor_executor.errors import AxisorError, InvalidConfig, NotFound
+from axisor_executor.jobs import Job
+from axisor_executor.observe.logs import say
+from axisor_executor.plugins import Registered, Registry
+from axisor_executor.run.flow import Stop
+from axisor_executor.storage import accounts
+from axisor_executor.storage.accounts import Account, Automation
+from axisor_executor.storage.connection import Storage
+
+_warned: LRUCache[tuple[str, tuple[str, ...]], bool] = LRUCache(10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A job that may run: whose, where, by which handler, and with which validated config."""
+
+    automation: Automation
+    account: Account
+    registered: Registered
+    action: str
+    config: AutomationConfig
+
+
+def find(storage: Storage, job: Job, *, auto_migrate: bool) -> Automation:
+    """Return the job's automation, bound to an account; an unbound one of a one-account user is bound first.
+
+    Raises:
+        NotFound: automation or account are not there, or are another user's (never told apart).
+        AxisorError: the automation has no account (400, ``account_missing``).
+    """
+    say.debug(f"Getting automation {job.automation_id} for user {job.user_id}")
+    found = accounts.automation(storage, job.automation_id)
+    if found is None or found.user_id != job.user_id:
+        raise NotFound(f"Automation {job.automation_id} not found", code="automation_not_found")
+    if found.account_id is None and auto_migrate:
+        found = _bind_to_only_account(storage, found)
+    if found.account_id is None:
+        raise AxisorError(f"Automation {found.id} has no associated account", code="account_missing", status=400)
+    if found.account is None or found.account.user_id != job.user_id:
+        raise NotFound(
+            f"The account of automation {found.id} was not found", code="account_not_found", account_id=found.account_id
+        )
+    return found
+
+
+def _bind_to_only_account(storage: Storage, found: Automation) -> Automation:
+    own = accounts.accounts_of(storage, found.user_id)
+    if len(own) == 1 and accounts.bind(storage, found.id, own[0].id):
+        say.warning(f"Automation {found.id} had no account and was bound to {own[0].name}, its user's only one")
+    return accounts.automation(storage, found.id) or found
+
+
+def check_switched_on(found: Automation) -> None:
+    """Raise where the automation or its exchange is switched off.
+
+    Raises:
+        Stop: cancelled, reason ``disabled``.
+    """
+    assert found.account is not None
+    if not found.is_active:
+        raise Stop("cancelled", "disabled", f"Automation {found.id} is switched off")
+    if not found.account.exchange_active:
+        raise Stop("cancelled", "disabled", f"Exchange {found.account.exchange_name} is switched off")
+
+
+def resolve(registry: Registry, found: Automation, account: Account, job: Job) -> Resolved:
+    """Choose handler and action, and validate the config for that action.
+
+    Raises:
+        UnknownAutomationType, InvalidConfig, InvalidJob: nothing can be decided.
+    """
+    registered, action, raw = _choose(registry, found, job)
+    config = registered.handler.parse_config(raw, action)
+    ignored = registered.handler.ignored(raw)
+    if ignored and _warned.setdefault((found.id, ignored), True) is True:
+        _warned[found.id, ignored] = False
+        say.warning(f"Automation {found.id}: nothing acts on {', '.join(ignored)} in its config")
+    return Resolved(found, account, registered, action, config)
+
+
+def lane_of(registry: Registry, found: Automation, job: Job) -> Lane:
+    """Return the lane of the action that a job means; ``default`` where that can't be told (it will fail)."""
+    try:
+        registered, action, _ = _choose(registry, found, job)
+    except AxisorError:
+        return "default"
+    return registered.handler.actions[action]
+
+
+def _choose(registry: Registry, found: Automation, job: Job) -> tuple[Registered, str, Mapping[str, Any]]:
+    registered = registry.handler(found.type)
+    if not isinstance(found.config, Mapping):
+        raise InvalidConfig(f"config: must be a JSON object, got {type(found.config).__name__}")
+    return registered, registered.handler.choose_action(job.action, found.config), found.config

@@ -1,0 +1,204 @@
+"""What a run returns and stores, and what it leaves in the TradeLog. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from axisor_executor.automation import Act, AddMargin, ClosePosition, OpenPosition, Wait, jsonable
+from axisor_executor.observe.logs import timestamp
+from axisor_executor.run.outcome import GroupOutcome
+from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.executions import Execution, Status
+from axisor_executor.storage.tradelog import Entry, TradeLogStatus
+
+EXCHANGE_CODES = frozenset({"outcome_unknown", "not_executed", "unknown", "uncertain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an execution ended: what is stored and told."""
+
+    status: Status
+    result: dict[str, Any]
+    error: dict[str, Any] | None = None
+    trade_log: tuple[Entry, ...] = ()
+    plan: dict[str, Any] | None = None
+    outcomes: tuple[GroupOutcome, ...] = field(default=(), compare=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether statistics count it as a success."""
+        return self.status in ("completed", "pending", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who and what an execution was about, as far as it was found out."""
+
+    run: Execution
+    account_id: str | None = None
+    account_name: str | None = None
+    automation_type: str | None = None
+
+    def head(self, status: Status, action: str | None) -> dict[str, Any]:
+        """Return the fields that every result begins with."""
+        return {
+            "status": status,
+            "action": action,
+            "timestamp": timestamp(),
+            "executionId": self.run.id,
+            "automationId": self.run.automation_id,
+            "userId": self.run.user_id,
+            "accountId": self.account_id or self.run.account_id,
+            "accountName": self.account_name or self.run.account_name,
+        }
+
+
+def waited(subject: Subject, decision: Wait, action: str, plan: dict[str, Any]) -> Ended:
+    """Return the end of a run whose condition is not reached; ``plan`` keeps the decision and what was seen."""
+    head = subject.head("pending", action)
+    nested = {"status": "pending", "reason": decision.reason, **jsonable(decision.facts)}
+    return Ended("pending", {**head, "tradeId": subject.run.trade_id, "result": nested}, plan=plan)
+
+
+def stopped(subject: Subject, status: Status, reason: str, message: str) -> Ended:
+    """Return the end of a run that was not to act: cancelled or expired."""
+    head = subject.head(status, None)
+    result = {**head, "tradeId": subject.run.trade_id, "reason": reason, "message": message}
+    error = None if status == "cancelled" else {"status": 503, "code": reason, "message": message}
+    log = () if status == "cancelled" else (_failure_entry(subject, None, error or {}),)
+    return Ended(status, result, error, log)
+
+
+def failed(subject: Subject, error: Mapping[str, Any], action: str | None) -> Ended:
+    """Return the end of a run that failed before anything was sent."""
+    head = subject.head("failed", action)
+    shown = dict(error)
+    return Ended(
+        "failed",
+        {**head, "tradeId": subject.run.trade_id, "error": shown},
+        shown,
+        (_failure_entry(subject, action, shown),),
+    )
+
+
+def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ended:
+    """Return the end of a run that followed a plan to its end."""
+    status = _overall(outcomes)
+    error = next((outcome.error for outcome in outcomes if outcome.error), None)
+    result = subject.head(status, plan.action)
+    if plan.lists_trades:
+        result["trades"] = [_listed(outcome) for outcome in outcomes]
+        if plan.facts:
+            result["result"] = {"status": status, **jsonable(plan.facts)}
+    else:
+        outcome = outcomes[0]
+        result["tradeId"] = outcome.new_trade_id or outcome.group.trade_id
+        nested = _nested(plan, outcome)
+        if nested:
+            result["result"] = {"status": status, "tradeId": result["tradeId"], **nested}
+    if error is not None:
+        result["error"] = error
+    log = tuple(_entry(subject, outcome) for outcome in outcomes if outcome.was_sent or outcome.status == "failed")
+    return Ended(status, result, error, log, outcomes=tuple(outcomes))
+
+
+def _overall(outcomes: Sequence[GroupOutcome]) -> Status:
+    states = {outcome.status for outcome in outcomes}
+    if "uncertain" in states:
+        return "uncertain"
+    return "failed" if "failed" in states else "completed"
+
+
+def _nested(plan: Act, outcome: GroupOutcome) -> dict[str, Any]:
+    nested = {**jsonable(plan.facts), **jsonable(outcome.group.facts), **outcome.facts}
+    for step in outcome.steps:
+        if isinstance(step.action, OpenPosition) and step.status == "confirmed":
+            if step.action.type == "limit":
+                nested["order"] = (step.answer or {}).get("state")
+            if step.action.replaces:
+                nested["newTradeId"] = step.new_trade_id
+    if outcome.is_half_done:
+        nested["reopened"] = False
+    return nested
+
+
+def _listed(outcome: GroupOutcome) -> dict[str, Any]:
+    listed = {
+        "tradeId": outcome.group.trade_id,
+        "status": outcome.status,
+        "action": outcome.group.action,
+        **jsonable(outcome.group.facts),
+        **outcome.facts,
+    }
+    if outcome.new_trade_id:
+        listed["newTradeId"] = outcome.new_trade_id
+    if outcome.is_half_done:
+        listed["reopened"] = False
+    if outcome.error is not None:
+        listed["error"] = outcome.error
+    return listed
+
+
+def _entry(subject: Subject, outcome: GroupOutcome) -> Entry:
+    error = outcome.error
+    done = [step for step in outcome.steps if step.status == "confirmed"]
+    return Entry(
+        user_id=subject.run.user_id,
+        automation_id=subject.run.automation_id,
+        trade_id=outcome.new_trade_id or outcome.group.trade_id or "",
+        status="success" if outcome.status == "completed" else _log_status(error or {}),
+        action=outcome.group.action,
+        pnl=_sum(step.answer.get("pl") for step in done if step.answer and isinstance(step.action, ClosePosition)),
+        amount=_amount(done),
+        price=_price(done),
+        error_message=None if error is None else str(error.get("message")),
+    )
+
+
+def _failure_entry(subject: Subject, action: str | None, error: Mapping[str, Any]) -> Entry:
+    return Entry(
+        user_id=subject.run.user_id,
+        automation_id=subject.run.automation_id,
+        trade_id=subject.run.trade_id or "",
+        status=_log_status(error),
+        action=action or subject.automation_type,
+        error_message=str(error.get("message")),
+    )
+
+
+def _log_status(error: Mapping[str, Any]) -> TradeLogStatus:
+    code = str(error.get("code", ""))
+    return "exchange_error" if code in EXCHANGE_CODES or code.startswith("exchange_") else "app_error"
+
+
+def _sum(values: Any) -> int | None:
+    known = [int(value) for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _amount(done: Sequence[LedgerAction]) -> int | None:
+    """Sats that were moved: the margin that was added, or that of the trade that was opened or closed."""
+    for step in reversed(done):
+        if isinstance(step.action, AddMargin):
+            return step.action.amount
+        if step.answer and isinstance(step.action, (OpenPosition, ClosePosition)):
+            return int(step.answer["margin"])
+    return None
+
+
+def _price(done: Sequence[LedgerAction]) -> Decimal | None:
+    """USD: the price that was paid or got, or the level that was set."""
+    for step in reversed(done):
+        value = getattr(step.action, "value", None)
+        if value is not None:
+            return Decimal(value)
+        answer = step.answer or {}
+        names = ("exitPrice",) if isinstance(step.action, ClosePosition) else ("entryPrice", "price")
+        found = next((answer[name] for name in names if answer.get(name)), None)
+        if found is not None:
+            return Decimal(found)
+    return None

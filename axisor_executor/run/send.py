@@ -1,0 +1,209 @@
+"""Carry out one action: commit ``sending``, sign with exactly that timestamp, send once, commit the outcome."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+from axisor_executor.automation import (
+    Action,
+    AddMargin,
+    CancelOrder,
+    CashIn,
+    ClosePosition,
+    OpenPosition,
+    SetStopLoss,
+    SetTakeProfit,
+)
+from axisor_executor.errors import ExchangeError, NotFound, OutcomeUnknown, Refused, Rejected, Unavailable
+from axisor_executor.exchange.base import Answer, ExchangeClient, NewTrade, Trade
+from axisor_executor.observe.logs import say
+from axisor_executor.reconcile import baseline_of
+from axisor_executor.run.acting import Acting
+from axisor_executor.run.reads import shown
+from axisor_executor.storage import actions
+from axisor_executor.storage.actions import LedgerAction, Sending
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Execution
+
+ALREADY_CLOSED = {"code": "already_closed", "message": "the trade was closed already"}
+
+
+class Sender:
+    """The only place in the executor from which a mutating request leaves."""
+
+    def __init__(self, storage: Storage, *, max_skew_seconds: float, clock: Callable[[], float] = time.time) -> None:
+        self.storage = storage
+        self.max_skew_seconds = max_skew_seconds
+        self.clock = clock
+
+    def send(self, run: Execution, planned: LedgerAction, acting: Acting) -> bool:
+        """Carry a planned action out; what became of it is committed before this returns or raises.
+
+        Returns:
+            True: it was carried out. False: someone else had closed the trade, there was nothing left to do.
+
+        Raises:
+            Rejected, Refused, NotFound: definitely not done (status ``rejected``).
+            Unavailable: definitely not processed (status ``planned`` again).
+            OutcomeUnknown: nobody knows (status ``unknown``).
+            Held, LeaseLost: nothing was sent.
+        """
+        target = self._target(planned.action, acting)
+        if target is not None and target.state == "closed":
+            actions.deny(self.storage, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
+            return False
+        ready = dataclasses.replace(planned, action=self._prepared(planned.action, acting))
+        self._check_clock(acting.client)
+        sending = Sending(
+            timestamp_ms=int(self.clock() * 1000),
+            baseline=baseline_of(target),
+            exchange_user_id=acting.exchange_user_id,
+            key_fingerprint=acting.fingerprint,
+        )
+        actions.begin_sending(self.storage, run, ready, sending, exchange=acting.account.exchange_slug)
+        return self._transmit(ready, acting, sending.timestamp_ms)
+
+    def _transmit(self, ready: LedgerAction, acting: Acting, timestamp_ms: int) -> bool:
+        announce(ready.action, acting)
+        try:
+            answer = call(acting.client, ready.action, ready.client_id, timestamp_ms)
+        except Unavailable as error:
+            actions.unsend(self.storage, ready, error.as_dict())
+            raise
+        except OutcomeUnknown as error:
+            actions.settle(self.storage, ready, "unknown", error=error.as_dict())
+            raise
+        except Rejected as error:
+            closed = _closed_meanwhile(ready.action, acting)
+            if closed is not None:
+                actions.settle(self.storage, ready, "superseded", answer=shown(closed), error=ALREADY_CLOSED)
+                return False
+            actions.settle(self.storage, ready, "rejected", error=error.as_dict())
+            raise
+        trade = answer.value
+        opened = trade.id if isinstance(ready.action, OpenPosition) else None
+        actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
+        return True
+
+    def _target(self, action: Action, acting: Acting) -> Trade | None:
+        """Return the trade that is to be changed, as it is before; for a close, also one that is closed already.
+
+        Raises:
+            NotFound: this account has no such trade.
+        """
+        if action.target is None:
+            return None
+        for trade in (*acting.reads.running(), *acting.reads.open_orders()):
+            if trade.id == action.target:
+                return trade
+        closed = _closed_meanwhile(action, acting)
+        if closed is not None:
+            return closed
+        raise NotFound(f"Trade {action.target} is not running on account {acting.account.name}", code="trade_not_found")
+
+    def _prepared(self, action: Action, acting: Acting) -> Action:
+        if isinstance(action, OpenPosition) and action.replaces is not None:
+            return prepare_reopen(action, acting.reads.price())
+        return action
+
+    def _check_clock(self, client: ExchangeClient) -> None:
+        skew = getattr(client, "last_skew_seconds", None)
+        if skew is not None and abs(skew) > self.max_skew_seconds:
+            raise Unavailable(
+                f"this machine's clock is off by {skew:+.1f} s against the exchange's "
+                f"(at most {self.max_skew_seconds:g} s are allowed); nothing was sent",
+                code="clock_skew",
+            )
+
+
+def _closed_meanwhile(action: Action, acting: Acting) -> Trade | None:
+    """Return the trade that a close was for, if it is closed without us; ``None`` where that can't be seen."""
+    if not isinstance(action, ClosePosition):
+        return None
+    try:
+        trade = acting.reads.finished(action.trade_id)
+    except ExchangeError:
+        return None
+    return trade if trade is not None and trade.state == "closed" else None
+
+
+def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:
+    """Return a reduce's reopen as it can be sent at ``price`` (USD): protection that it has passed is left out.
+
+    Raises:
+        Refused: the market has moved further than ``max_slippage_percent`` from ``reference_price``.
+    """
+    if action.max_slippage_percent is not None and action.reference_price is not None:
+        moved = abs(price - action.reference_price) * 100 / action.reference_price
+        if moved > action.max_slippage_percent:
+            raise Refused(
+                f"the market moved {moved:.2f} % from {action.reference_price} to {price}, more than "
+                f"max_reopen_slippage_percent {action.max_slippage_percent}",
+                code="reopen_slippage",
+            )
+    sign = 1 if action.side == "buy" else -1
+    stoploss, takeprofit = action.stoploss, action.takeprofit
+    if stoploss is not None and sign * (price - stoploss) <= 0:
+        stoploss = None
+    if takeprofit is not None and sign * (takeprofit - price) <= 0:
+        takeprofit = None
+    return dataclasses.replace(action, stoploss=stoploss, takeprofit=takeprofit)
+
+
+def call(client: ExchangeClient, action: Action, client_id: str | None, timestamp_ms: int) -> Answer[Trade]:
+    """Make the one client call that carries out ``action``, signed with ``timestamp_ms``."""
+    match action:
+        case ClosePosition(trade_id=trade_id):
+            return client.close_trade(trade_id, timestamp_ms=timestamp_ms)
+        case AddMargin(trade_id=trade_id, amount=amount):
+            return client.add_margin(trade_id, amount, timestamp_ms=timestamp_ms)
+        case CashIn(trade_id=trade_id, amount=amount):
+            return client.cash_in(trade_id, amount, timestamp_ms=timestamp_ms)
+        case SetTakeProfit(trade_id=trade_id, value=value):
+            return client.set_takeprofit(trade_id, value, timestamp_ms=timestamp_ms)
+        case SetStopLoss(trade_id=trade_id, value=value):
+            return client.set_stoploss(trade_id, value, timestamp_ms=timestamp_ms)
+        case CancelOrder(trade_id=trade_id):
+            return client.cancel_trade(trade_id, timestamp_ms=timestamp_ms)
+        case OpenPosition():
+            order = NewTrade(
+                type=action.type,
+                side=action.side,
+                quantity=action.quantity,
+                leverage=action.leverage,
+                price=action.price,
+                stoploss=action.stoploss,
+                takeprofit=action.takeprofit,
+                client_id=client_id,
+            )
+            return client.open_trade(order, timestamp_ms=timestamp_ms)
+    raise TypeError(f"no client call carries out {action!r}")
+
+
+def announce(action: Action, acting: Acting) -> None:
+    """Say in the log what is about to be sent."""
+    who = f"for user {acting.account.user_id} on account {acting.account.name}"
+    name = acting.account.name
+    match action:
+        case ClosePosition(trade_id=trade_id):
+            say.info(f"Closing position {trade_id} {who}", mark="🛑")
+        case OpenPosition():
+            side = "LONG" if action.side == "buy" else "SHORT"
+            say.info(
+                f"Creating {side} position: {action.quantity} contracts at {action.leverage.normalize():f}x leverage "
+                f"for account {name}",
+                mark="📈",
+            )
+        case AddMargin(trade_id=trade_id, amount=amount):
+            say.info(f"Adding {amount} sats margin to position {trade_id} {who}", mark="🛡️")
+        case CashIn(trade_id=trade_id, amount=amount):
+            say.info(f"Cashing in {amount} sats from position {trade_id} {who}", mark="💰")
+        case SetTakeProfit(trade_id=trade_id, value=value):
+            say.info(f"Setting take profit of {trade_id} to {value} {who}", mark="🎚️")
+        case SetStopLoss(trade_id=trade_id, value=value):
+            say.info(f"Setting stop loss of {trade_id} to {value} {who}", mark="🎚️")
+        case CancelOrder(trade_id=trade_id):
+            say.info(f"Canceling order {trade_id} {who}", mark="🛑")

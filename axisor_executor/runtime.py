@@ -1,0 +1,121 @@
+"""Everything that a process needs to take and carry out jobs, built once from the settings."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import cached_property
+
+from axisor_executor.broker import Queue
+from axisor_executor.credentials import Vault
+from axisor_executor.executor import Executor
+from axisor_executor.intake import Intake
+from axisor_executor.plugins import Registry, discover, load
+from axisor_executor.recovery import Recovery
+from axisor_executor.run.acting import Accounts
+from axisor_executor.settings import Settings, load_settings
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.schema import migrate
+from axisor_executor.workers import Presence
+
+
+class Runtime:
+    """A process's parts, each made when it is first used."""
+
+    def __init__(self, settings: Settings | None = None, *, registry: Registry | None = None) -> None:
+        self.settings = settings or load_settings()
+        self._registry = registry
+        self._lock = threading.RLock()
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The database, with our tables brought up to date.
+
+        Raises:
+            SettingsError: DATABASE_URL is not set.
+            StorageError: it can't be reached, or the monolith's tables are not in it.
+        """
+        storage = Storage(self.settings.require_database(), pool=self.settings.db_pool)
+        migrate(storage)
+        return storage
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The plugins."""
+        if self._registry is not None:
+            return self._registry
+        return load(discover(), disabled=self.settings.disabled_plugins, required=self.settings.required_plugins)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue."""
+        return Queue(self.settings)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """The credentials."""
+        return Vault.from_settings(self.settings)
+
+    @cached_property
+    def opener(self) -> Accounts:
+        """Opens accounts."""
+        return Accounts(self.settings, self.storage, self.registry, self.vault)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """This process's sign of life."""
+        return Presence(self.storage, lease_seconds=self.settings.lease_seconds)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Takes jobs."""
+        return Intake(self.settings, self.storage, self.registry, self.queue)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Carries them out."""
+        return Executor(self.settings, self.storage, self.registry, self.opener, self.presence, self.intake.wake)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Puts back what was left behind."""
+        return Recovery(self.storage, self.queue, every_seconds=self.settings.recovery_seconds)
+
+    def build(self) -> Runtime:
+        """Make every part now: whatever is wrong with settings, database or plugins shows at once."""
+        with self._lock:
+            _ = (self.executor, self.recovery)
+        return self
+
+    def close(self) -> None:
+        """Stop the threads and close the connections of the parts that were made."""
+        made = vars(self)
+        if "recovery" in made:
+            self.recovery.stop()
+        if "presence" in made:
+            self.presence.stop()
+        if "queue" in made:
+            self.queue.close()
+        if "storage" in made:
+            self.storage.close()
+
+
+_current: Runtime | None = None
+_owner = 0
+_lock = threading.Lock()
+
+
+def current() -> Runtime:
+    """Return this process's runtime, made from the environment at first use (anew after a fork)."""
+    global _current, _owner
+    with _lock:
+        if _current is None or _owner != os.getpid():
+            _current, _owner = Runtime(), os.getpid()
+        return _current
+
+
+def use(runtime: Runtime | None) -> None:
+    """Make ``runtime`` this process's (an application's own settings, a test's), or none."""
+    global _current, _owner
+    with _lock:
+        _current, _owner = runtime, os.getpid()
