@@ -1,0 +1,130 @@
+"""The field types of configs: what they take, what they say, what the JSON Schema shows."""
+
+from decimal import Decimal
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+
+from axisor_executor.automation import AutomationConfig, Number, Price, Whole
+
+D = Decimal
+
+
+class Config(AutomationConfig):
+    share: Annotated[Decimal, Number(above=0, most=100, unit="percent")] | None = Field(None, description="A share.")
+    count: Annotated[int, Whole(least=1, most=10, unit="USD")] = 1
+    level: Annotated[Decimal, Price()] | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (5, D(5)),
+        (5.0, D(5)),
+        (0.1, D("0.1")),
+        ("5", D(5)),
+        (" 5.50 ", D("5.5")),
+        ("+5", D(5)),
+        (1e-7, D("1e-7")),
+        (D("2"), D(2)),
+    ],
+)
+def test_numbers_and_numbers_as_text(value, number):
+    assert Number().parse(value) == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        False,
+        None,
+        "",
+        "abc",
+        "1e5",
+        "1_000",
+        "0x10",
+        "١",
+        "1,5",
+        "nan",
+        "inf",
+        [],
+        {},
+        float("nan"),
+        float("inf"),
+        D("NaN"),
+        "9" * 16,
+    ],
+)
+def test_what_is_no_number(value):
+    with pytest.raises(ValueError, match="must be a number"):
+        Number().parse(value)
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_whole_numbers_in_every_spelling(number):
+    assert Whole().parse(number) == Whole().parse(str(number)) == Whole().parse(float(number)) == number
+    assert type(Whole().parse(float(number))) is int
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**6), max_value=10**6))
+def test_text_is_taken_exactly(number):
+    assert Number().parse(str(number)) == number
+
+
+@given(st.integers(1, 10**6))
+def test_prices_come_in_steps(half_dollars):
+    price = D(half_dollars) / 2
+    assert Price().parse(float(price)) == price
+    with pytest.raises(ValueError, match=r"steps of 0\.5"):
+        Price().parse(price + D("0.25"))
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed"),
+    [
+        (Number(), "a number"),
+        (Number(above=0, unit="sats"), "a number above 0 (sats)"),
+        (Number(above=0, most=100, unit="percent"), "a number above 0 and up to 100 (percent)"),
+        (Number(most=5), "a number up to 5"),
+        (Number(least=D("0.5")), "a number of at least 0.5"),
+        (Whole(least=1, most=10), "a whole number from 1 to 10"),
+        (Price(), "a price in steps of 0.5 above 0 and up to 100000000 (USD per BTC)"),
+    ],
+)
+def test_what_is_allowed_in_words(field, allowed):
+    assert field.allowed == allowed
+    with pytest.raises(ValueError, match="must be ") as caught:
+        field.parse("x")
+    assert str(caught.value) == f"must be {allowed}, got 'x'"
+
+
+@pytest.mark.parametrize("value", [1e300, 10**400, 1e40, 100_000_000.5, 5e-324])
+def test_absurd_prices_are_refused_like_others(value):
+    with pytest.raises(ValueError, match="must be a price"):
+        Price().parse(value)
+
+
+def test_in_a_model():
+    config = Config.model_validate({"share": "33.3", "count": 2.0, "level": 50_000.5})
+    assert (config.share, config.count, config.level) == (D("33.3"), 2, D("50000.5"))
+    with pytest.raises(ValidationError, match=r"must be a whole number from 1 to 10 \(USD\), got 11"):
+        Config.model_validate({"count": 11})
+
+
+def test_the_schema_shows_bounds_unit_and_text():
+    shown = Config.model_json_schema()["properties"]
+    number, text = shown["share"]["anyOf"][0]["anyOf"]
+    assert number == {"type": "number", "exclusiveMinimum": 0, "maximum": 100}
+    assert text["type"] == "string"
+    assert shown["share"]["anyOf"][0]["unit"] == "percent"
+    assert shown["count"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 10}
+    assert shown["level"]["anyOf"][0]["anyOf"][0] == {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 100_000_000,
+        "multipleOf": 0.5,
+    }

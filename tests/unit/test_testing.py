@@ -1,0 +1,97 @@
+"""The test kit for handlers: contexts and trades that behave like real ones."""
+
+from decimal import Decimal
+
+import pytest
+
+from axisor_executor import arithmetic
+from axisor_executor.automation import AutomationConfig, AutomationHandler, act
+from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData
+from axisor_executor.testing import make_context, make_trade
+
+D = Decimal
+
+
+class Config(AutomationConfig):
+    action: str
+    limit: int = 3
+
+
+class Handler(AutomationHandler[Config]):
+    type = "sample"
+    title = "Sample"
+    actions = {"one": "default", "two": "protect"}  # noqa: RUF012
+    config_model = Config
+
+    def decide(self, context):
+        return act(name=context.job.action)
+
+
+def context(config=None, **facts):
+    return make_context({"action": "one"} | (config or {}), handler=Handler(), **facts)
+
+
+def test_defaults():
+    seen = context()
+    assert (seen.config.action, seen.config.limit, seen.job.action, seen.job.trade_id) == ("one", 3, "one", None)
+    assert (seen.price(), seen.balance()) == (50_000, 1_000_000)
+    assert (seen.running_trades(), seen.open_orders(), seen.own_trades()) == ((), (), ())
+    assert seen.automation.type == "sample"
+    assert seen.now.tzinfo is not None
+
+
+def test_the_config_is_read_as_the_executor_reads_it():
+    assert context(action="two").config.action == "two"
+    assert context(action="sample").config.action == "one"
+    with pytest.raises(InvalidJob):
+        context(action="three")
+    with pytest.raises(InvalidConfig, match="unknown key"):
+        context({"limits": 1})
+
+
+def test_a_config_model_is_taken_as_it_is():
+    seen = make_context(Config(action="one", limit=9), handler=Handler(), action="two")
+    assert (seen.config.limit, seen.config.action, seen.job.action) == (9, "two", "two")
+
+
+def test_the_lineage_is_followed():
+    seen = context(trade_id="a", lineage={"a": "b", "b": "c"}, running=[make_trade(id="c")])
+    assert seen.job.trade_id == "c"
+    assert seen.trade().id == "c"
+    assert context(lineage={"a": "b", "b": "a"}).current_id("a") in ("a", "b")
+
+
+def test_trades_are_found_in_every_state():
+    states = {"running": "running", "open_orders": "open", "finished": "closed"}
+    for where, state in states.items():
+        assert context(trade_id="t", **{where: [make_trade(id="t", state=state)]}).trade().state == state
+    with pytest.raises(NotFound):
+        context(trade_id="t").trade()
+
+
+def test_what_can_not_be_read():
+    seen = context(price=None, balance=None)
+    with pytest.raises(StaleData):
+        seen.price()
+    with pytest.raises(StaleData):
+        seen.balance()
+    assert seen.reads.asked == ["price", "balance"]
+
+
+def test_a_trade_is_consistent():
+    trade = make_trade(side="sell", quantity=1000, entry_price=110_000, leverage=100, last_price=109_000)
+    assert trade.liquidation == 111_111
+    assert trade.margin == arithmetic.margin(1000, D(110_000), D(100))
+    assert trade.pl == arithmetic.pl("sell", 1000, D(110_000), D(109_000)) > 0
+    assert (trade.type, trade.state, trade.entry_price) == ("market", "running", 110_000)
+
+
+def test_states_and_overrides():
+    order = make_trade(state="open", quantity=1, entry_price=100_000, leverage=100)
+    assert (order.type, order.entry_price, order.opening_fee, order.filled_at) == ("limit", None, 0, None)
+    assert (order.margin, order.maintenance_margin, order.liquidation) == (10, 2, 99_010)
+    closed = make_trade(state="closed", last_price=55_000, quantity=10)
+    assert (closed.exit_price, closed.pl, closed.closing_fee) == (55_000, 1818, 18)
+    assert make_trade(stoploss=D(45_000), pl=-7).pl == -7
+    with pytest.raises(TypeError):
+        make_trade(stop_loss=1)
