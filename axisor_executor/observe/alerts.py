@@ -14,7 +14,7 @@ Kind = Literal[
     "uncertain_outcome",
     "half_done_reduce",
     "reduce_unaffordable",
-    "held",
+    "unguarded_trade",
     "plugin_failure",
 ]
 

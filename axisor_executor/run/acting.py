@@ -44,8 +44,8 @@ class Accounts:
         self.storage = storage
         self.registry = registry
         self.vault = vault
-        self._tickers: dict[str, SharedTicker] = {}
-        self._users: LRUCache[tuple[str, str], str] = LRUCache(settings.credentials_cache_size)
+        self._tickers: dict[tuple[str, str], SharedTicker] = {}
+        self._users: LRUCache[tuple[str, str, str], str] = LRUCache(settings.credentials_cache_size)
         self._lock = threading.Lock()
         key = settings.encryption_key.get_secret_value() if settings.encryption_key else ""
         self._pepper = hmac.digest(key.encode(), b"axisor api key fingerprint", hashlib.sha256)
@@ -93,12 +93,13 @@ class Accounts:
 
     def _exchange_user(self, account: Account, fingerprint: str, client: ExchangeClient) -> str:
         """Return the exchange's id of the key's owner. A key never changes its owner, so one look-up serves it."""
+        owner = (account.id, account.exchange_slug, fingerprint)
         with self._lock:
-            known: str | None = self._users.get((account.id, fingerprint))
+            known: str | None = self._users.get(owner)
         if known is None:
             known = client.account().value.id
             with self._lock:
-                self._users[account.id, fingerprint] = known
+                self._users[owner] = known
         return known
 
     def _factory(self, account: Account) -> ClientFactory:
@@ -128,7 +129,9 @@ class Accounts:
 
     def _ticker(self, factory: ClientFactory, options: ExchangeOptions) -> SharedTicker:
         with self._lock:
-            ticker = self._tickers.get(options.base_url)
+            # By slug too: another exchange's factory may turn the same address into its own, with its own prices.
+            place = (options.slug, options.base_url)
+            ticker = self._tickers.get(place)
             if ticker is None:
-                ticker = self._tickers[options.base_url] = SharedTicker(factory(options, None).ticker)
+                ticker = self._tickers[place] = SharedTicker(factory(options, None).ticker)
             return ticker

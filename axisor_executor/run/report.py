@@ -22,6 +22,10 @@ _ALERTS: dict[str, tuple[Kind, Severity]] = {
     "exchange_rejected": ("api_error", "warning"),
     "plugin_error": ("plugin_failure", "error"),
     "expired": ("timeout", "warning"),
+    "liquidation_invalid": ("unguarded_trade", "error"),
+    "trade_invalid": ("unguarded_trade", "error"),
+    "price_stale": ("api_error", "error"),
+    "price_invalid": ("api_error", "error"),
 }
 
 
@@ -101,9 +105,11 @@ def _alerts(subject: Subject, ended: Ended, name: str) -> list[Alert]:
                 (outcome.error or {}).get("message")
             )
             found.append(_alert(subject, ended, "half_done_reduce", "critical", message))
-    kind = _ALERTS.get(str((ended.error or {}).get("code")))
-    if kind is not None and not found:
-        found.append(_alert(subject, ended, *kind, _message(ended)))
+    errors = [outcome.error for outcome in ended.outcomes if outcome.error and not outcome.is_half_done]
+    for error in errors or ([ended.error] if ended.error and not found else []):
+        kind = _ALERTS.get(str(error.get("code")))
+        if kind is not None:
+            found.append(_alert(subject, ended, *kind, str(error.get("message"))))
     return found
 
 

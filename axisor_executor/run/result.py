@@ -61,7 +61,8 @@ def waited(subject: Subject, decision: Wait, action: str, plan: dict[str, Any]) 
     """Return the end of a run whose condition is not reached; ``plan`` keeps the decision and what was seen."""
     head = subject.head("pending", action)
     nested = {"status": "pending", "reason": decision.reason, **jsonable(decision.facts)}
-    return Ended("pending", {**head, "tradeId": subject.run.trade_id, "result": nested}, plan=plan)
+    trade_id = subject.run.trade_id or nested.get("tradeId")
+    return Ended("pending", {**head, "tradeId": trade_id, "result": nested}, plan=plan)
 
 
 def stopped(subject: Subject, status: Status, reason: str, message: str) -> Ended:

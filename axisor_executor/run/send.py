@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 
+from axisor_executor import arithmetic
 from axisor_executor.automation import (
     Action,
     AddMargin,
@@ -131,7 +132,9 @@ def _closed_meanwhile(action: Action, acting: Acting) -> Trade | None:
 
 
 def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:
-    """Return a reduce's reopen as it can be sent at ``price`` (USD): protection that it has passed is left out.
+    """Return a reduce's reopen as it can be sent at ``price`` (USD).
+
+    Protection that the exchange would refuse there is left out: a reopen without its stop loss is better than none.
 
     Raises:
         Refused: the market has moved further than ``max_slippage_percent`` from ``reference_price``.
@@ -144,12 +147,19 @@ def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:
                 f"max_reopen_slippage_percent {action.max_slippage_percent}",
                 code="reopen_slippage",
             )
-    sign = 1 if action.side == "buy" else -1
     stoploss, takeprofit = action.stoploss, action.takeprofit
-    if stoploss is not None and sign * (price - stoploss) <= 0:
-        stoploss = None
-    if takeprofit is not None and sign * (takeprofit - price) <= 0:
+    if takeprofit is not None and arithmetic.takeprofit_problem(
+        action.side, takeprofit, market=price, entry_price=price
+    ):
         takeprofit = None
+    if stoploss is not None and arithmetic.stoploss_problem(
+        action.side,
+        stoploss,
+        market=price,
+        liquidation=arithmetic.liquidation(action.side, action.quantity, price, action.leverage),
+        takeprofit=takeprofit,
+    ):
+        stoploss = None
     return dataclasses.replace(action, stoploss=stoploss, takeprofit=takeprofit)
 
 
