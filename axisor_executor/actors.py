@@ -10,33 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import dramatiq
-from dramatiq.broker import Broker
-from dramatiq.middleware import CurrentMessage, Middleware
-from dramatiq.worker import Worker
+from dramatiq.middleware import CurrentMessage
 
 from axisor_executor import runtime
 from axisor_executor.automation import Lane
 from axisor_executor.broker import ACTORS, make_broker
 from axisor_executor.errors import AxisorError
+from axisor_executor.lifecycle import Lifecycle
 from axisor_executor.observe.logs import configure, say
 from axisor_executor.settings import Settings, load_settings, settings_warnings
-
-
-class Lifecycle(Middleware):
-    """Builds the runtime when a worker process has started, and takes it down when it stops."""
-
-    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002  Dramatiq's signature
-        parts = runtime.current().build()
-        parts.presence.announce()
-        parts.recovery.start()
-        types = ", ".join(sorted(parts.registry.handlers)) or "none"
-        say.info(f"Worker ready: {worker.worker_threads} threads, automation types: {types}")
-
-    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
-        parts = runtime.current()
-        parts.presence.retire()
-        parts.close()
-        say.info("Worker stopped")
 
 
 def _start() -> Settings:

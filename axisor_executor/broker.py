@@ -7,12 +7,15 @@ Pipelines, ShutdownNotifications.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import redis
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import q_name
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from axisor_executor.automation import Lane
@@ -27,9 +30,9 @@ QUEUE_ERRORS = (redis.RedisError, OSError)
 """What a Redis that is away, hangs or refuses looks like."""
 
 
-def make_broker(settings: Settings, middleware: Sequence[Middleware] = ()) -> RedisBroker:
+def make_broker(settings: Settings, middleware: Sequence[Middleware] = ()) -> LaneBroker:
     """Return a broker for ``REDIS_URL``; nothing connects yet."""
-    return RedisBroker(  # type: ignore[no-untyped-call]
+    return LaneBroker(  # type: ignore[no-untyped-call]
         client=redis.Redis.from_url(
             settings.redis_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15
         ),
@@ -37,6 +40,53 @@ def make_broker(settings: Settings, middleware: Sequence[Middleware] = ()) -> Re
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
         middleware=[CurrentMessage(), *middleware],
     )
+
+
+class LaneBroker(RedisBroker):
+    """A Redis broker that never hands ``default`` work to more than ``default_cap`` threads of its process.
+
+    A queue's consumer takes no more messages than may be outstanding, so the rest of the threads stay free for
+    ``protect``. What does not fit stays on the queue, and every row in the database.
+    """
+
+    default_cap: int | None = None
+
+    @property
+    def consumer_class(self) -> type[LaneConsumer]:
+        return LaneConsumer
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
+        if self.default_cap is not None and q_name(queue_name) == "default":
+            prefetch = min(prefetch, self.default_cap)
+        return super().consume(queue_name, prefetch, timeout)
+
+
+class LaneConsumer(_RedisConsumer):
+    """A consumer that takes new work the moment there is room for it, and shows that it is alive.
+
+    The stock one sleeps, up to a second, while all that it may take is outstanding.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)  # type: ignore[no-untyped-call]
+        self.turned_at = time.monotonic()
+        self._room = threading.Event()
+
+    def ack(self, message: Any) -> None:
+        super().ack(message)  # type: ignore[no-untyped-call]
+        self._room.set()
+
+    def nack(self, message: Any) -> None:
+        super().nack(message)  # type: ignore[no-untyped-call]
+        self._room.set()
+
+    def __next__(self) -> Any:
+        self.turned_at = time.monotonic()
+        if not self.message_cache and self.outstanding_message_count >= self.prefetch:
+            self._room.wait(self.timeout / 1000)
+            self._room.clear()
+            return None
+        return super().__next__()  # type: ignore[no-untyped-call]
 
 
 class Queue:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from axisor_executor.automation import AccountContext, AccountInfo, Act, AutomationInfo, Decision, JobInfo, Wait
-from axisor_executor.errors import AxisorError, LeaseLost, StaleData, Unavailable
+from axisor_executor.errors import AxisorError, LeaseLost, NotFound, StaleData, Unavailable
 from axisor_executor.jobs import Job
+from axisor_executor.limits.slots import Slots
 from axisor_executor.observe.logs import about, say
 from axisor_executor.plugins import Registry
-from axisor_executor.run import report
+from axisor_executor.run import points, report, spend
 from axisor_executor.run import result as results
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.decide import check_account, check_plan, decide, record_of
+from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop, Suspend
 from axisor_executor.run.follow import Follower
-from axisor_executor.run.outcome import GroupOutcome, merge, outcomes_of
+from axisor_executor.run.outcome import GroupOutcome, merge, older_outcomes, outcomes_of
 from axisor_executor.run.resolve import Resolved, check_switched_on, find, resolve
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.run.send import Sender
@@ -51,12 +54,19 @@ class Executor:
         self.opener = opener
         self.presence = presence
         self.wake = wake
+        self.slots = Slots(self._several_exchanges)
+        self.deciders = Deciders()
+        self.stopping = threading.Event()
         self.sender = Sender(storage, max_skew_seconds=settings.max_clock_skew_seconds)
         self.settler = Settler(
             opener,
             window_seconds=settings.signature_window_seconds,
             margin_seconds=settings.signature_margin_seconds,
         )
+
+    def _several_exchanges(self) -> bool:
+        with self.storage.connection():
+            return accounts.exchanges_in_use(self.storage) > 1
 
     def run(self, execution_id: str) -> None:
         """Carry an execution as far as it goes now: to its end, or until it has to wait.
@@ -72,10 +82,13 @@ class Executor:
                 lease_seconds=self.settings.lease_seconds,
             )
             if run is None:
+                say.debug(f"Nothing to do for execution {execution_id} now")
                 return
+            points.reached("claimed")
             names = {"executionId": run.id, "userId": run.user_id, "accountId": run.account_id}
             with about(automationId=run.automation_id, **names):
                 next_in_line = Run(self, run).go()
+            points.reached("finished")
         if next_in_line is not None:
             self.wake(next_in_line)
 
@@ -110,7 +123,8 @@ class Run:
     def _end(self) -> Ended:
         """Carry the execution out, and turn what goes wrong into its end or its next try."""
         try:
-            return self._carry_out()
+            with self.executor.slots.take(self.run.exchange or ""):
+                return self._carry_out()
         except Stop as stop:
             return results.stopped(self.subject, stop.status, stop.reason, stop.message)
         except (Unavailable, StaleData) as error:
@@ -141,6 +155,8 @@ class Run:
         resolved = self._resolve()
         acting = self.executor.opener.open(resolved.account, self.run.automation_id)
         decision = self._decide(resolved, acting)
+        if isinstance(decision, Act):
+            decision = spend.guard(self.storage, decision, resolved)
         record = record_of(resolved, acting)
         if isinstance(decision, Wait):
             plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
@@ -151,6 +167,7 @@ class Run:
         )
         check_plan(decision, resolved, self.settings.inactive_accounts)
         planned = actions.plan(self.storage, self.run, decision, record)
+        points.reached("planned")
         self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.run.plan_version + 1)
         return self._follow(decision, planned, acting)
 
@@ -171,6 +188,7 @@ class Run:
             self.executor.sender,
             next_try=self._next_try,
             check_age=(lambda: None) if any(action.was_sent for action in ledger) else self._check_age,
+            is_stopping=self.executor.stopping.is_set,
         )
         return self._conclude(plan, follower.follow(self.run, plan, self.run.plan_version, ledger, acting))
 
@@ -184,7 +202,13 @@ class Run:
     # Steps that keep what they find out
 
     def _resolve(self) -> Resolved:
-        found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate)
+        try:
+            found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate)
+        except NotFound:
+            if self.run.account_id is None:
+                raise
+            # It was there when the job was taken.
+            raise Stop("cancelled", "disabled", f"Automation {self.run.automation_id} was deleted meanwhile") from None
         account = found.account
         assert account is not None
         self._about(account)
@@ -212,20 +236,13 @@ class Run:
             now=datetime.now(UTC),
             reads=acting.reads,
         )
-        return decide(resolved.registered, context)
+        return decide(resolved.registered, context, self.executor.deciders, self.settings.decide_seconds)
 
     def _about(self, account: accounts.Account) -> None:
         self.subject = dataclasses.replace(self.subject, account_id=account.id, account_name=account.name)
 
     def _older(self, ledger: list[LedgerAction]) -> list[GroupOutcome]:
-        """Return what became of the groups of the plans before the present one."""
-        older: list[GroupOutcome] = []
-        if all(action.plan_version == self.run.plan_version for action in ledger):
-            return older
-        for stored in executions.old_plans(self.storage, self.run.id):
-            if stored["decision"] == "act" and stored["version"] < self.run.plan_version:
-                older = merge(older, outcomes_of(Act.from_dict(stored), ledger, stored["version"]))
-        return older
+        return older_outcomes(self.storage, self.run, ledger)
 
     # Time
 
@@ -267,6 +284,7 @@ class Run:
         )
 
     def _suspend(self, pause: Suspend) -> Next | None:
+        report.tell_held(self.executor.registry, self.subject, pause)
         why = f" ({pause.error})" if pause.error else ""
         say.warning(f"Run interrupted, goes on in {pause.seconds:.1f} s: waiting for {pause.wait_for}{why}")
         try:

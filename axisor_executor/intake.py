@@ -10,7 +10,7 @@ from axisor_executor.errors import AxisorError, InvalidJob
 from axisor_executor.jobs import Job, parse_job
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
-from axisor_executor.run.resolve import find, lane_of
+from axisor_executor.run.resolve import collapses, find, lane_of
 from axisor_executor.settings import Settings
 from axisor_executor.storage import executions
 from axisor_executor.storage.accounts import automation
@@ -81,6 +81,7 @@ class Intake:
             trade_id=job.trade_id,
             idempotency_key=idempotency_key,
             message_id=message_id,
+            collapses=found is not None and collapses(self.registry, found),
         )
 
 

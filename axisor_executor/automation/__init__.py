@@ -17,13 +17,14 @@ from axisor_executor.automation.actions import (
 from axisor_executor.automation.context import AccountContext, AccountInfo, AutomationInfo, JobInfo, Reads
 from axisor_executor.automation.decisions import Act, Decision, Group, Wait, act, jsonable, wait
 from axisor_executor.automation.fields import Number, Price, Whole
-from axisor_executor.automation.handler import AutomationConfig, AutomationHandler, Lane
+from axisor_executor.automation.handler import AutomationConfig, AutomationHandler, Lane, SpendGuards
 
 __all__ = [
     # handlers
     "AutomationConfig",
     "AutomationHandler",
     "Lane",
+    "SpendGuards",
     # config fields
     "Number",
     "Price",

@@ -6,12 +6,13 @@ import builtins
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axisor_executor.automation.context import AccountContext
 from axisor_executor.automation.decisions import Decision
+from axisor_executor.automation.fields import Whole
 from axisor_executor.errors import InvalidConfig, InvalidJob
 
 Lane = Literal["protect", "default"]
@@ -38,6 +39,23 @@ class AutomationConfig(BaseModel):
     )
 
 
+class SpendGuards(BaseModel):
+    """Keys that the core enforces for any automation whose config has them; mix it into a config model."""
+
+    cooldown_seconds: Annotated[int, Whole(above=0, unit="seconds")] | None = Field(
+        None,
+        description=(
+            "After this automation has acted on a trade, it leaves it, and what replaced it, alone for this long."
+        ),
+        examples=[300],
+    )
+    max_daily_add_margin: Annotated[int, Whole(above=0, unit="sats")] | None = Field(
+        None,
+        description="The most that this automation adds to margins on its account in any 24 hours; more is refused.",
+        examples=[100_000],
+    )
+
+
 ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
 
 
@@ -50,6 +68,8 @@ class AutomationHandler(ABC, Generic[ConfigT]):
         actions: every action by name, with its lane: ``"protect"`` for what must never wait behind entries,
             else ``"default"``.
         entries: those actions that open new risk; they are refused on an inactive account before anything is read.
+        collapses: a job is dropped (``cancelled``, ``duplicate``) while one for the same automation, trade and
+            action waits that has not begun to decide.
         config_model: the pydantic model of the config.
     """
 
@@ -57,6 +77,7 @@ class AutomationHandler(ABC, Generic[ConfigT]):
     title: ClassVar[str]
     actions: ClassVar[Mapping[str, Lane]]
     entries: ClassVar[frozenset[str]] = frozenset()
+    collapses: ClassVar[bool] = False
     config_model: ClassVar[builtins.type[AutomationConfig]]
 
     @abstractmethod

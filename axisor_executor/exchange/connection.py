@@ -60,16 +60,19 @@ class _GuardedConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
         self.attempt = attempt
         self.last_used = 0.0
+        self.has_surplus = False
 
     def connect(self) -> None:
         self.attempt.connecting = True
         super().connect()
         self.last_used = self.attempt.clock()
+        self.has_surplus = False
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request; a socket that was idle for too long is replaced first."""
+        """Send a request; a socket that was idle for too long, or that sent more than its answer, is replaced first."""
         self.attempt.connecting = True
-        if self.sock is not None and self.attempt.clock() - self.last_used > self.attempt.max_idle:
+        idle = self.attempt.clock() - self.last_used
+        if self.sock is not None and (self.has_surplus or idle > self.attempt.max_idle):
             self.close()
         super().request(*args, **kwargs)
 
@@ -85,7 +88,7 @@ class _GuardedConnection(HTTPConnection):
     ) -> http.client.HTTPResponse:
         """Make the response object, its file replaced by one that keeps the deadline."""
         response = http.client.HTTPResponse(sock, *args, **kwargs)
-        response.fp = io.BufferedReader(_GuardedReader(response.fp.detach(), sock, self))
+        response.fp = _AnswerFile(_GuardedReader(response.fp.detach(), sock, self))
         return response
 
     def _new_conn(self) -> socket.socket:
@@ -144,11 +147,22 @@ class _GuardedReader(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._connection = connection
+        self._ended = False
+
+    def end(self) -> None:
+        """Receive nothing more."""
+        self._ended = True
+
+    def note_surplus(self) -> None:
+        """Keep the connection from being used again."""
+        self._connection.has_surplus = True
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self._ended:
+            return 0
         attempt = self._connection.attempt
         self._sock.settimeout(attempt.remaining())
         received: int | None = self._raw.readinto(buffer)
@@ -158,6 +172,21 @@ class _GuardedReader(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             self._raw.close()
+        super().close()
+
+
+class _AnswerFile(io.BufferedReader):
+    """One answer as it is read. What was received beyond its end must not be taken for the next account's answer."""
+
+    def __init__(self, raw: _GuardedReader) -> None:
+        super().__init__(raw)
+        self._guarded = raw
+
+    def close(self) -> None:
+        if not self.closed:
+            self._guarded.end()
+            if self.peek(1):
+                self._guarded.note_surplus()
         super().close()
 
 

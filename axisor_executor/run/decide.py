@@ -11,11 +11,12 @@ from axisor_executor.errors import AccountInactive, AxisorError, PluginError
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.plugins import Registered
 from axisor_executor.run.acting import Acting
+from axisor_executor.run.deciding import Deciders, TooSlow
 from axisor_executor.run.resolve import Resolved
 
 
-def decide(registered: Registered, context: AccountContext[Any]) -> Decision:
-    """Return the handler's decision.
+def decide(registered: Registered, context: AccountContext[Any], deciders: Deciders, seconds: float) -> Decision:
+    """Return the handler's decision, made within ``seconds``.
 
     Raises:
         PluginError: it raised something of its own, or returned no decision; named by distribution and version.
@@ -23,10 +24,12 @@ def decide(registered: Registered, context: AccountContext[Any]) -> Decision:
     """
     plugin = registered.found.display_name
     try:
-        decision = registered.handler.decide(context)
+        decision = deciders.run(lambda: registered.handler.decide(context), seconds)
         stored = decision.as_dict() if isinstance(decision, (Act, Wait)) else None
     except AxisorError:
         raise
+    except TooSlow:
+        raise PluginError(f"{plugin}: decide() took longer than {seconds:g} s", code="plugin_timeout") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin's failure is its own job's, and no more
         raise PluginError(f"{plugin}: {type(error).__name__}: {error}") from None
     if stored is None:

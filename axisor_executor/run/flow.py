@@ -29,6 +29,7 @@ class Suspend(Exception):
         error: AxisorError | None = None,
         spends_try: bool = False,
         looked: bool = False,
+        half_done: bool = False,
     ) -> None:
         super().__init__(wait_for)
         self.wait_for = wait_for
@@ -36,6 +37,7 @@ class Suspend(Exception):
         self.error = error
         self.spends_try = spends_try
         self.looked = looked
+        self.half_done = half_done
 
     @property
     def shown(self) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ class Follower:
         sender: sends and records.
         next_try: seconds until a first step may be tried again after an error, ``None`` where no try is left.
         check_age: raises ``Stop`` when it is too late for a first request.
+        is_stopping: whether the worker is to stop; what is left is handed back then.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Follower:
         *,
         next_try: Callable[[AxisorError], float | None],
         check_age: Callable[[], None],
+        is_stopping: Callable[[], bool],
     ) -> None:
         self.sender = sender
         self.storage = sender.storage
         self.next_try = next_try
         self.check_age = check_age
+        self.is_stopping = is_stopping
 
     def follow(
         self, run: Execution, plan: Act, version: int, ledger: list[LedgerAction], acting: Acting
@@ -80,6 +83,8 @@ class Follower:
         self, run: Execution, step: LedgerAction, index: int, outcome: GroupOutcome, acting: Acting
     ) -> bool:
         """Send one planned action; return whether the group goes on behind it."""
+        if self.is_stopping():
+            raise Suspend("retry", 0.0)
         if index == 0:
             self.check_age()
         try:
@@ -92,7 +97,7 @@ class Follower:
             raise Suspend("retry", delay, error=error, spends_try=index == 0) from None
         except Held as error:
             wait_for = "reconcile" if error.code == "unresolved_action" else "paused"
-            raise Suspend(wait_for, HELD_RETRY_SECONDS, error=error) from None  # type: ignore[arg-type]
+            raise Suspend(wait_for, HELD_RETRY_SECONDS, error=error, half_done=index > 0) from None  # type: ignore[arg-type]
         except OutcomeUnknown as error:
             raise Suspend("reconcile", FIRST_LOOK_SECONDS, error=error) from None
         except LeaseLost:

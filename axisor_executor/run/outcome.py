@@ -1,4 +1,4 @@
-"""What became of a plan, group by group. Pure: the stored plans and the ledger's actions in, outcomes out."""
+"""What became of a plan, group by group: the stored plans and the ledger's actions in, outcomes out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from axisor_executor.automation import Act, ClosePosition, Group, OpenPosition
+from axisor_executor.storage import actions, executions
 from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Execution
 
 GroupStatus = Literal["completed", "pending", "failed", "uncertain", "open"]
 NOT_EXECUTED = "not_executed"
@@ -82,6 +85,25 @@ def merge(older: Sequence[GroupOutcome], newer: Sequence[GroupOutcome]) -> list[
     kept = [outcome for outcome in older if outcome.touched]
     keys = {outcome.key for outcome in kept}
     return [*kept, *(outcome for outcome in newer if outcome.key not in keys)]
+
+
+def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerAction]) -> list[GroupOutcome]:
+    """Return what became of the groups of the plans before the present one."""
+    older: list[GroupOutcome] = []
+    if all(action.plan_version == run.plan_version for action in ledger):
+        return older
+    for stored in executions.old_plans(storage, run.id):
+        if stored["decision"] == "act" and stored["version"] < run.plan_version:
+            older = merge(older, outcomes_of(Act.from_dict(stored), ledger, stored["version"]))
+    return older
+
+
+def merged_outcomes(storage: Storage, run: Execution) -> tuple[Act, list[GroupOutcome]]:
+    """Return the present plan and what became of every group of all plans."""
+    assert run.plan is not None
+    plan = Act.from_dict(run.plan)
+    ledger = actions.of(storage, run.id)
+    return plan, merge(older_outcomes(storage, run, ledger), outcomes_of(plan, ledger, run.plan_version))
 
 
 def _outcome(group: Group, index: int, steps: tuple[LedgerAction, ...]) -> GroupOutcome:

@@ -8,6 +8,7 @@ from axisor_executor.observe.alerts import Alert, Kind, Severity
 from axisor_executor.observe.finished import Finished
 from axisor_executor.observe.logs import run_line, say, timestamp
 from axisor_executor.plugins import Registry
+from axisor_executor.run.flow import Suspend
 from axisor_executor.run.result import Ended, Subject
 
 _ALERTS: dict[str, tuple[Kind, Severity]] = {
@@ -21,6 +22,7 @@ _ALERTS: dict[str, tuple[Kind, Severity]] = {
     "exchange_unavailable": ("api_error", "error"),
     "exchange_rejected": ("api_error", "warning"),
     "plugin_error": ("plugin_failure", "error"),
+    "plugin_timeout": ("plugin_failure", "error"),
     "expired": ("timeout", "warning"),
     "liquidation_invalid": ("unguarded_trade", "error"),
     "trade_invalid": ("unguarded_trade", "error"),
@@ -61,6 +63,29 @@ def tell(registry: Registry, subject: Subject, ended: Ended, title: str, seconds
             result=ended.result,
             duration_seconds=seconds,
         )
+    )
+
+
+def tell_held(registry: Registry, subject: Subject, pause: Suspend) -> None:
+    """Alert, once, where a pause holds a reduce between its close and its reopen."""
+    if not (pause.half_done and pause.wait_for == "paused"):
+        return
+    if (subject.run.error or {}).get("code") == getattr(pause.error, "code", None):
+        return  # said when it was first held
+    run = subject.run
+    message = f"A pause holds execution {run.id} between the close of a position and the opening of its remainder"
+    alert(
+        registry,
+        Alert(
+            kind="half_done_reduce",
+            severity="critical",
+            message=message,
+            user_id=run.user_id,
+            account_id=subject.account_id or run.account_id,
+            account_name=subject.account_name or run.account_name,
+            automation_id=run.automation_id,
+            execution_id=run.id,
+        ),
     )
 
 

@@ -101,6 +101,12 @@ def lane_of(registry: Registry, found: Automation, job: Job) -> Lane:
     return registered.handler.actions[action]
 
 
+def collapses(registry: Registry, found: Automation) -> bool:
+    """Return whether jobs of this type collapse while one like them waits."""
+    registered = registry.handlers.get(found.type)
+    return registered is not None and registered.handler.collapses
+
+
 def _choose(registry: Registry, found: Automation, job: Job) -> tuple[Registered, str, Mapping[str, Any]]:
     registered = registry.handler(found.type)
     if not isinstance(found.config, Mapping):

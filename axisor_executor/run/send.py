@@ -22,12 +22,16 @@ from axisor_executor.errors import ExchangeError, NotFound, OutcomeUnknown, Refu
 from axisor_executor.exchange.base import Answer, ExchangeClient, NewTrade, Trade
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import baseline_of
+from axisor_executor.run import points
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.reads import shown
 from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction, Sending
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
+
+LATEST_SECONDS = 2.0
+"""How long after its commit a request may still leave; a pause waits for the signature's window, far longer."""
 
 ALREADY_CLOSED = {"code": "already_closed", "message": "the trade was closed already"}
 
@@ -65,12 +69,15 @@ class Sender:
             key_fingerprint=acting.fingerprint,
         )
         actions.begin_sending(self.storage, run, ready, sending, exchange=acting.account.exchange_slug)
+        points.reached("sending")
+        self._check_punctual(ready, sending.timestamp_ms)
         return self._transmit(ready, acting, sending.timestamp_ms)
 
     def _transmit(self, ready: LedgerAction, acting: Acting, timestamp_ms: int) -> bool:
         announce(ready.action, acting)
         try:
             answer = call(acting.client, ready.action, ready.client_id, timestamp_ms)
+            points.reached("answered")
         except Unavailable as error:
             actions.unsend(self.storage, ready, error.as_dict())
             raise
@@ -87,6 +94,7 @@ class Sender:
         trade = answer.value
         opened = trade.id if isinstance(ready.action, OpenPosition) else None
         actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
+        points.reached("settled")
         return True
 
     def _target(self, action: Action, acting: Acting) -> Trade | None:
@@ -109,6 +117,14 @@ class Sender:
         if isinstance(action, OpenPosition) and action.replaces is not None:
             return prepare_reopen(action, acting.reads.price())
         return action
+
+    def _check_punctual(self, ready: LedgerAction, timestamp_ms: int) -> None:
+        """Send nothing when this thread was held up after the commit: the world has moved on since."""
+        late = self.clock() - timestamp_ms / 1000
+        if late > LATEST_SECONDS:
+            error = Unavailable(f"held up for {late:.1f} s before sending; nothing was sent", code="held_up")
+            actions.unsend(self.storage, ready, error.as_dict())
+            raise error
 
     def _check_clock(self, client: ExchangeClient) -> None:
         skew = getattr(client, "last_skew_seconds", None)

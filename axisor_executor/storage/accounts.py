@@ -93,6 +93,16 @@ def active_account(storage: Storage, user_id: str) -> Account:
     return active[0]
 
 
+def exchanges_in_use(storage: Storage) -> int:
+    """Return how many switched-on exchanges have accounts."""
+    row = storage.one(
+        "SELECT COUNT(*) FROM exchanges e WHERE e.is_active = ? "
+        "AND EXISTS (SELECT 1 FROM user_exchange_accounts u WHERE u.exchange_id = e.id)",
+        True,
+    )
+    return int(row[0]) if row else 0
+
+
 def bind(storage: Storage, automation_id: str, account_id: str) -> bool:
     """Bind an unbound automation; one that is bound by now is not touched (``False``)."""
     return bool(

@@ -7,7 +7,7 @@ Nothing is ever sent that is not ``sending`` here first.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -284,6 +284,41 @@ def deny(
         planned.execution_id,
         planned.seq,
     )
+
+
+def unsettled(
+    storage: Storage, *, scope: switches.Scope, scope_id: str, statuses: Collection[ActionStatus]
+) -> list[LedgerAction]:
+    """Return the actions of these statuses in a switch's scope, oldest first."""
+    where = {
+        "all": "'' = ?",
+        "exchange": "execution_id IN (SELECT id FROM axisor_executions WHERE exchange = ?)",
+        "account": "account_id = ?",
+        "automation": "automation_id = ?",
+    }[scope]
+    marks = ",".join("?" * len(statuses))
+    rows = storage.rows(
+        f"SELECT {_COLUMNS} FROM axisor_actions WHERE status IN ({marks}) AND {where} ORDER BY sent_at",  # noqa: S608
+        *statuses,
+        scope_id,
+    )
+    return [_action(row) for row in rows]
+
+
+def recent(
+    storage: Storage, automation_id: str, *, account_id: str, seconds: float, kind: str | None = None
+) -> list[LedgerAction]:
+    """Return what this automation did (or may have done) on an account in the last ``seconds``, newest first."""
+    of_kind = "" if kind is None else "AND kind = ?"
+    rows = storage.rows(
+        f"SELECT {_COLUMNS} FROM axisor_actions WHERE automation_id = ? AND account_id = ? "  # noqa: S608
+        f"AND status IN ('sending', 'unknown', 'confirmed') AND sent_at > {{later}} {of_kind} ORDER BY sent_at DESC",
+        automation_id,
+        account_id,
+        -seconds,
+        *([] if kind is None else [kind]),
+    )
+    return [_action(row) for row in rows]
 
 
 def opened_by(

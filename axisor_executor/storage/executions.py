@@ -15,6 +15,7 @@ from typing import Any, Literal
 from axisor_executor.automation import Lane
 from axisor_executor.errors import IdempotencyConflict, LeaseLost
 from axisor_executor.ids import uuid7
+from axisor_executor.observe.logs import timestamp
 from axisor_executor.storage import leases, tradelog
 from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
 
@@ -82,6 +83,7 @@ class NewExecution:
     trade_id: str | None = None
     idempotency_key: str | None = None
     message_id: str | None = None
+    collapses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
     """
     execution_id = uuid7()
     with storage.write():
+        twin = _waiting_twin(storage, new) if new.collapses else None
         inserted = storage.run(
             "INSERT INTO axisor_executions (id, user_id, automation_id, automation_type, account_id, account_name, "
             "exchange, lane, lane_rank, job, trade_id, idempotency_key, message_id, status, created_at, expires_at) "
@@ -126,10 +129,52 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
             new.max_age_seconds,
         )
         if inserted:
+            if twin is not None:
+                _cancel_duplicate(storage, execution_id, new, twin)
             found = get(storage, execution_id)
             assert found is not None
             return found, True
         return _first_of(storage, new), False
+
+
+def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
+    """Return the execution that would do the same and has not begun to decide.
+
+    Takers of one automation's jobs come one after the other here, so that two can't both find none.
+    """
+    if not storage.is_sqlite:
+        storage.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", new.automation_id)
+    rows = storage.rows(
+        "SELECT id, job FROM axisor_executions WHERE automation_id = ? AND status IN ('queued', 'waiting') "
+        "AND started_at IS NULL AND user_id = ? AND expires_at > {now} ORDER BY id",
+        new.automation_id,
+        new.user_id,
+    )
+    same = (new.job.get("action"), new.trade_id)
+    twins = (row[0] for row in rows if (document(row[1]).get("action"), document(row[1]).get("tradeId")) == same)
+    return next(twins, None)
+
+
+def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, twin: str) -> None:
+    result = {
+        "status": "cancelled",
+        "action": None,
+        "timestamp": timestamp(),
+        "executionId": execution_id,
+        "automationId": new.automation_id,
+        "userId": new.user_id,
+        "accountId": new.account_id,
+        "accountName": new.account_name,
+        "tradeId": new.trade_id,
+        "reason": "duplicate",
+        "duplicateOf": twin,
+        "message": f"Execution {twin} waits to do the same",
+    }
+    storage.run(
+        "UPDATE axisor_executions SET status = 'cancelled', result = ?, finished_at = {now} WHERE id = ?",
+        result,
+        execution_id,
+    )
 
 
 def _first_of(storage: Storage, new: NewExecution) -> Execution:
@@ -325,6 +370,46 @@ def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next |
         row[0],
     )
     return Next(row[0], row[1])
+
+
+def reopen(storage: Storage, ended: Execution, *, max_age_seconds: float, keeps_plan: bool) -> None:
+    """Make an ended execution queued again (inside the caller's transaction), to be decided anew.
+
+    Its plan becomes an old one, so that what it has touched is kept; tries begin anew. With ``keeps_plan`` it is
+    gone on with instead.
+    """
+    old = old_plans(storage, ended.id)
+    if ended.plan is not None and not keeps_plan:
+        old.append(ended.plan)
+    storage.run(
+        "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 0, "
+        "tries = 0, looks = 0, result = NULL, error = NULL, finished_at = NULL, expires_at = {later}, plan = ?, "
+        "plan_version = ?, old_plans = ? WHERE id = ?",
+        max_age_seconds,
+        ended.plan if keeps_plan else None,
+        ended.plan_version if keeps_plan else ended.plan_version + 1,
+        old or None,
+        ended.id,
+    )
+
+
+def conclude(
+    storage: Storage,
+    ended: Execution,
+    status: Status,
+    *,
+    result: Mapping[str, Any],
+    error: Mapping[str, Any] | None,
+) -> None:
+    """Correct the end of an execution that has ended (inside the caller's transaction)."""
+    storage.run(
+        "UPDATE axisor_executions SET status = ?, result = ?, error = ? WHERE id = ? AND status = ?",
+        status,
+        dict(result),
+        dict(error) if error else None,
+        ended.id,
+        ended.status,
+    )
 
 
 def old_plans(storage: Storage, execution_id: str) -> list[dict[str, Any]]:

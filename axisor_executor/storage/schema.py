@@ -66,6 +66,7 @@ CREATE TABLE axisor_actions (
     answer [JSON], error [JSON], new_trade_id TEXT, created_at [INSTANT] NOT NULL, sent_at [INSTANT],
     settled_at [INSTANT], PRIMARY KEY (execution_id, seq));
 CREATE INDEX axisor_actions_unsettled ON axisor_actions (account_id) WHERE status IN ('sending', 'unknown');
+CREATE INDEX axisor_actions_automation ON axisor_actions (automation_id, sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX axisor_actions_client ON axisor_actions (client_id) WHERE client_id IS NOT NULL;
 CREATE INDEX axisor_actions_new_trade ON axisor_actions (new_trade_id) WHERE new_trade_id IS NOT NULL;
 CREATE TABLE axisor_leases (

@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from axisor_executor.automation import Action, OpenPosition
 from axisor_executor.errors import Held
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import Storage, instant
 
 Scope = Literal["all", "exchange", "account", "automation"]
 Mode = Literal["paused", "reduce_only"]
 _LOCK = 0x61_78_73_77  # the advisory lock that senders share and a pause takes alone
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One switch that is set; ``scope_id`` is empty for ``all``."""
+
+    scope: Scope
+    scope_id: str
+    mode: Mode
+    reason: str | None
+    created_at: datetime
+
+
+def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str | None) -> None:
+    """Set a switch. Once this has committed, no sender that has not committed ``sending`` before gets past it."""
+    with storage.write():
+        if not storage.is_sqlite:
+            storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
+        storage.run(
+            "INSERT INTO axisor_switches (scope, scope_id, mode, reason, created_at) VALUES (?,?,?,?,{now}) "
+            "ON CONFLICT (scope, scope_id) DO UPDATE SET mode = excluded.mode, reason = excluded.reason, "
+            "created_at = excluded.created_at",
+            scope,
+            scope_id,
+            mode,
+            reason,
+        )
+
+
+def remove(storage: Storage, scope: Scope, scope_id: str) -> bool:
+    """Take a switch away; what waited for one is due at once. Return whether it was set."""
+    with storage.write():
+        removed = storage.run("DELETE FROM axisor_switches WHERE scope = ? AND scope_id = ?", scope, scope_id)
+        if removed:
+            storage.run("UPDATE axisor_executions SET due_at = {now} WHERE status = 'waiting' AND wait_for = 'paused'")
+    return bool(removed)
+
+
+def listed(storage: Storage) -> list[Switch]:
+    """Return the switches that are set, oldest first."""
+    rows = storage.rows("SELECT scope, scope_id, mode, reason, created_at FROM axisor_switches ORDER BY created_at")
+    return [Switch(row[0], row[1], row[2], row[3], instant(row[4])) for row in rows]
 
 
 def share(storage: Storage) -> None:

@@ -26,6 +26,7 @@ class MarginGuard(AutomationHandler[MarginGuardConfig]):
         "reduce_position": "protect",
         "add_margin": "protect",
     }
+    collapses = True
     config_model = MarginGuardConfig
 
     def decide(self, context: AccountContext[MarginGuardConfig]) -> Decision:

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from axisor_executor.automation import AutomationConfig, Number, Whole
+from axisor_executor.automation import AutomationConfig, Number, SpendGuards, Whole
 
 Percentage = Annotated[Decimal, Number(above=0, most=100, unit="percent")]
 THRESHOLD = Number(least=5, most=100, unit="percent")
 
 
-class MarginGuardConfig(AutomationConfig):
+class MarginGuardConfig(SpendGuards, AutomationConfig):
     """What a margin guard does, to which trades, and from which share of the way to the liquidation on."""
 
     action: Literal["close_position", "reduce_position", "add_margin"] = Field(

@@ -131,8 +131,9 @@ def test_a_misspelt_key_is_refused_with_a_hint():
 
 
 @pytest.mark.parametrize("key", ["cooldown_seconds", "max_daily_add_margin"])
-def test_spend_guards_that_nothing_enforces_yet_are_refused(key):
-    assert f"{key}: unknown key" in refused(**{key: 60})
+def test_spend_guards_are_whole_numbers_above_0(key):
+    assert getattr(HANDLER.parse_config({"action": "close_position", key: 60}, "close_position"), key) == 60
+    assert f"{key}: " in refused(**{key: 0})
 
 
 def test_keys_of_existing_rows_are_accepted_and_named():

@@ -1,0 +1,94 @@
+"""What a person may do to an execution that has ended: try it again, or say what really happened."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from axisor_executor.errors import InvalidJob, NotFound
+from axisor_executor.observe.logs import say
+from axisor_executor.run import result as results
+from axisor_executor.run.outcome import merged_outcomes
+from axisor_executor.run.result import Subject
+from axisor_executor.storage import actions, executions
+from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Execution
+
+RETRYABLE = frozenset({"failed", "uncertain", "expired", "cancelled"})
+_BY_HAND = {"code": "resolved_by_hand", "message": "a person looked and said so"}
+
+
+def retry(storage: Storage, execution_id: str, *, max_age_seconds: float) -> Execution:
+    """Put an ended execution back on the queue's side of the ledger, with all its tries and a fresh deadline.
+
+    What is not known is reconciled first; a remainder that was not reopened is reopened (within its slippage bound);
+    what took effect is never done again; the rest is decided anew.
+
+    Raises:
+        NotFound: there is no such execution.
+        InvalidJob: it is not over, or there is nothing to try again (400, ``not_retryable``).
+    """
+    with storage.write():
+        found = _get(storage, execution_id)
+        if found.status not in RETRYABLE:
+            raise InvalidJob(f"Execution {found.id} is {found.status}: nothing to try again", code="not_retryable")
+        owed = _owed(storage, found)
+        for step in owed:
+            actions.plan_again(storage, found, step)
+        keeps_plan = found.status == "uncertain" or bool(owed)
+        executions.reopen(storage, found, max_age_seconds=max_age_seconds, keeps_plan=keeps_plan)
+        again = _get(storage, execution_id)
+    say.info(f"Execution {found.id} is tried again", mark="🔁")
+    return again
+
+
+def resolve(
+    storage: Storage, execution_id: str, verdict: Literal["executed", "not_executed"], *, trade_id: str | None = None
+) -> dict[str, Any]:
+    """Settle an uncertain execution by a person's word, and return its result. What it held is free again.
+
+    Steps behind an unknown one are not carried out any more: too much time has passed for them to be meant.
+
+    Args:
+        storage: the database.
+        execution_id: an execution that is ``uncertain``.
+        verdict: whether its unknown action took effect on the exchange.
+        trade_id: the trade that an unknown entry opened, if it was executed and its id is known.
+
+    Raises:
+        NotFound: there is no such execution.
+        InvalidJob: it is not uncertain (400, ``not_uncertain``).
+    """
+    with storage.write():
+        found = _get(storage, execution_id)
+        if found.status != "uncertain" or found.plan is None:
+            raise InvalidJob(f"Execution {found.id} is {found.status}, not uncertain", code="not_uncertain")
+        for action in actions.of(storage, found.id):
+            if action.is_unsettled and verdict == "executed":
+                actions.settle(storage, action, "confirmed", new_trade_id=trade_id)
+            elif action.is_unsettled:
+                actions.settle(storage, action, "rejected", error=_BY_HAND)
+            elif action.status == "planned":
+                actions.deny(storage, action, _BY_HAND)
+        plan, outcomes = merged_outcomes(storage, found)
+        subject = Subject(found, automation_type=found.automation_type)
+        ended = results.acted(subject, plan, outcomes)
+        executions.conclude(storage, found, ended.status, result=ended.result, error=ended.error)
+    say.info(f"Execution {found.id} was resolved by hand: {verdict}", mark="🧑‍⚖️")
+    return ended.result
+
+
+def _owed(storage: Storage, found: Execution) -> list[LedgerAction]:
+    """Return the reopens that a half-done reduce still owes."""
+    if found.plan is None or found.plan["decision"] != "act":
+        return []
+    _, outcomes = merged_outcomes(storage, found)
+    last = [outcome.steps[-1] for outcome in outcomes if outcome.is_half_done]
+    return [step for step in last if step.plan_version == found.plan_version and step.status == "rejected"]
+
+
+def _get(storage: Storage, execution_id: str) -> Execution:
+    found = executions.get(storage, execution_id)
+    if found is None:
+        raise NotFound(f"Execution {execution_id} not found", code="execution_not_found")
+    return found

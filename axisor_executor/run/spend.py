@@ -1,0 +1,99 @@
+"""Spend guards: a job that fires every 30 s must not drain an account.
+
+They are keys of an automation's config (see ``SpendGuards``), checked under the account's lease against what the
+ledger says was done, or may have been done, before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from axisor_executor.automation import Act, AddMargin, Decision, Group, OpenPosition, Wait
+from axisor_executor.errors import Refused
+from axisor_executor.run.resolve import Resolved
+from axisor_executor.storage import actions, lineage
+from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.connection import Storage
+
+DAY_SECONDS = 86_400.0
+
+
+def guard(storage: Storage, decision: Act, resolved: Resolved) -> Decision:
+    """Return the decision with what the guards hold back left alone (``pending``), or ``Wait`` where nothing is left.
+
+    Raises:
+        Refused: the margin that may be added in a day would be exceeded (``daily_add_margin_exceeded``).
+    """
+    cooldown = getattr(resolved.config, "cooldown_seconds", None)
+    if cooldown is not None:
+        decision = _cool_down(storage, decision, resolved, float(cooldown))
+        if not any(group.actions or group.status != "pending" for group in decision.groups):
+            return _wait(decision)
+    most = getattr(resolved.config, "max_daily_add_margin", None)
+    if most is not None:
+        _check_daily(storage, decision, resolved, int(most))
+    return decision
+
+
+def _cool_down(storage: Storage, decision: Act, resolved: Resolved, seconds: float) -> Act:
+    done = actions.recent(storage, resolved.automation.id, account_id=resolved.account.id, seconds=seconds)
+    if not done:
+        return decision
+    touched = {key for action in done for key in _keys(storage, resolved.account.id, action)}
+    return dataclasses.replace(
+        decision,
+        groups=tuple(
+            _held(group, seconds) if group.actions and _key(storage, resolved, group) in touched else group
+            for group in decision.groups
+        ),
+    )
+
+
+def _key(storage: Storage, resolved: Resolved, group: Group) -> str:
+    """A trade counts under the id that it has now; an entry has none."""
+    return lineage.current_id(storage, resolved.account.id, group.trade_id) if group.trade_id else ""
+
+
+def _keys(storage: Storage, account_id: str, action: LedgerAction) -> set[str]:
+    ids = {action.action.target, action.new_trade_id} - {None}
+    keys = {lineage.current_id(storage, account_id, str(one)) for one in ids}
+    opened = isinstance(action.action, OpenPosition) and action.action.replaces is None
+    return keys | {""} if opened else keys
+
+
+def _held(group: Group, seconds: float) -> Group:
+    facts: dict[str, Any] = {**group.facts, "reason": "cooldown", "cooldownSeconds": seconds}
+    return dataclasses.replace(group, actions=(), status="pending", facts=facts)
+
+
+def _wait(decision: Act) -> Wait:
+    if decision.lists_trades:
+        listed = [
+            {"tradeId": group.trade_id, "status": group.status, "action": group.action, **group.facts}
+            for group in decision.groups
+        ]
+        return Wait("cooldown", {"trades": listed})
+    group = decision.groups[0]
+    return Wait("cooldown", {"tradeId": group.trade_id, "cooldownSeconds": group.facts["cooldownSeconds"]})
+
+
+def _check_daily(storage: Storage, decision: Act, resolved: Resolved, most: int) -> None:
+    asked = sum(action.amount for group in decision.groups for action in group.actions if isinstance(action, AddMargin))
+    if not asked:
+        return
+    done = actions.recent(
+        storage,
+        resolved.automation.id,
+        account_id=resolved.account.id,
+        seconds=DAY_SECONDS,
+        kind=AddMargin.__name__,
+    )
+    spent = sum(action.action.amount for action in done if isinstance(action.action, AddMargin))
+    if spent + asked > most:
+        raise Refused(
+            f"adding {asked} sats would exceed max_daily_add_margin {most}: {spent} sats were added in the last 24 h",
+            code="daily_add_margin_exceeded",
+            account_id=resolved.account.id,
+            details={"asked": asked, "addedInLast24Hours": spent, "maxDailyAddMargin": most},
+        )

@@ -1,0 +1,74 @@
+"""Pause and resume: a pause returns once nothing more can leave in its scope, and lists what was already out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from axisor_executor.errors import InvalidJob
+from axisor_executor.observe.logs import say
+from axisor_executor.storage import actions, switches
+from axisor_executor.storage.actions import ActionStatus, LedgerAction
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.switches import Mode, Scope
+
+_POLL_SECONDS = 0.05
+_SENDING: tuple[ActionStatus, ...] = ("sending",)
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """What a pause found: actions whose request had left before (or may have), with what became of them since."""
+
+    already_out: tuple[LedgerAction, ...]
+
+
+def pause(
+    storage: Storage,
+    scope: Scope,
+    scope_id: str = "",
+    *,
+    mode: Mode = "paused",
+    reason: str | None = None,
+    window_seconds: float = 30.0,
+) -> Paused:
+    """Set a switch and wait until no request can leave in its scope any more.
+
+    A request that was committed before the switch may be on its way: this waits until its answer is recorded, or
+    until its signature has expired (``window_seconds``), whichever comes first.
+
+    Raises:
+        InvalidJob: a scope other than ``all`` needs an id (400, ``invalid_scope``).
+    """
+    if (scope == "all") != (scope_id == ""):
+        raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
+    with storage.connection():
+        switches.put(storage, scope, scope_id, mode, reason)
+        out = actions.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
+        while any(_may_leave(action, storage, window_seconds) for action in _sending(storage, scope, scope_id, mode)):
+            time.sleep(_POLL_SECONDS)
+        seen = {(action.execution_id, action.seq) for action in out}
+        now = [action for one in sorted({key[0] for key in seen}) for action in actions.of(storage, one)]
+    where = scope if scope == "all" else f"{scope} {scope_id}"
+    say.info(f"Switch set: {where} is {mode}", mark="⏸️")
+    return Paused(tuple(action for action in now if (action.execution_id, action.seq) in seen))
+
+
+def resume(storage: Storage, scope: Scope, scope_id: str = "") -> bool:
+    """Take a switch away; what waited for it goes on at once. Return whether it was set."""
+    with storage.connection():
+        removed = switches.remove(storage, scope, scope_id)
+    if removed:
+        say.info(f"Switch removed: {scope} {scope_id}".rstrip(), mark="▶️")
+    return removed
+
+
+def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[LedgerAction]:
+    sending = actions.unsettled(storage, scope=scope, scope_id=scope_id, statuses=_SENDING)
+    return [action for action in sending if mode == "paused" or not action.action.risk_reducing]
+
+
+def _may_leave(action: LedgerAction, storage: Storage, window_seconds: float) -> bool:
+    signed = datetime.fromtimestamp((action.timestamp_ms or 0) / 1000, UTC)
+    return (storage.now() - signed).total_seconds() <= window_seconds
