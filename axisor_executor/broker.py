@@ -20,6 +20,7 @@ from dramatiq.middleware import CurrentMessage, Middleware
 
 from axisor_executor.automation import Lane
 from axisor_executor.settings import Settings
+from axisor_executor.unreadable import TolerantBroker
 
 ACTORS: dict[Lane, str] = {"protect": "run_protect", "default": "run_default"}
 """The actor of each lane; its queue has the lane's name."""
@@ -42,7 +43,7 @@ def make_broker(settings: Settings, middleware: Sequence[Middleware] = ()) -> La
     )
 
 
-class LaneBroker(RedisBroker):
+class LaneBroker(TolerantBroker):
     """A Redis broker that never hands ``default`` work to more than ``default_cap`` threads of its process.
 
     A queue's consumer takes no more messages than may be outstanding, so the rest of the threads stay free for
