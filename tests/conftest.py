@@ -1,0 +1,132 @@
+"""Fixtures of the core's tests: real servers, clean for each test.
+
+``redis_url``, ``database_url`` (every test twice: sqlite, postgres) and ``paper`` are what most tests want; the others
+give a server of one's own to break.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from axisor_executor.embedded import PrivateRedis
+from axisor_executor.settings import Settings
+from axisor_executor.storage.connection import Storage
+from tests.harness.paper import PaperExchange
+from tests.harness.postgres import Databases, PostgresServer, shared_databases
+from tests.harness.run import TestRun
+from tests.harness.world import ENCRYPTION_KEY, World
+
+_RUN = pytest.StashKey[TestRun]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the test run in the first process; xdist's workers join it."""
+    config.stash[_RUN] = TestRun.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the run started, also after Ctrl-C."""
+    if run := config.stash.get(_RUN, None):
+        run.end()
+
+
+@pytest.fixture(scope="session")
+def test_run(pytestconfig: pytest.Config) -> TestRun:
+    """What the processes of this test run share."""
+    return pytestconfig.stash[_RUN]
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[PrivateRedis]:
+    """A real Redis for this process' tests; to break one, take `own_redis`."""
+    with PrivateRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: PrivateRedis) -> str:
+    """URL of an empty Redis."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[PrivateRedis]:
+    """A Redis that the test may kill, pause and start again."""
+    with PrivateRedis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(test_run: TestRun) -> Databases:
+    """The databases of the test run's PostgreSQL."""
+    return shared_databases(test_run)
+
+
+@pytest.fixture
+def postgres_url(postgres: Databases) -> Iterator[str]:
+    """URL of an empty PostgreSQL database."""
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """URL of an SQLite database that is not there yet."""
+    return f"sqlite:///{tmp_path / 'axisor.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty database, once of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def own_postgres(test_run: TestRun) -> Iterator[PostgresServer]:
+    """A PostgreSQL that the test may kill, pause and restart."""
+    with test_run.folder("postgres") as directory, PostgresServer(directory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def paper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PaperExchange]:
+    """A paper exchange for this process' tests."""
+    with PaperExchange(tmp_path_factory.mktemp("paper") / "server.log") as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def paper(paper_server: PaperExchange) -> PaperExchange:
+    """A paper exchange without accounts, trades or faults."""
+    paper_server.reset()
+    return paper_server
+
+
+@pytest.fixture
+def world(database_url: str, redis_url: str, paper: PaperExchange) -> Iterator[World]:
+    """A world on a fresh database, once of each kind."""
+    settings = Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        exchange_url=paper.url,
+        encryption_key=ENCRYPTION_KEY,
+        queue_prefix=f"test-{uuid4().hex[:8]}",
+    )
+    made = World(settings, Storage(database_url), paper)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def fault_jobs() -> int:
+    """How many jobs a fault test runs: few in the suite, many with ``make faults``."""
+    return int(os.environ.get("AXISOR_FAULT_JOBS", "40"))

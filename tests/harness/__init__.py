@@ -1,0 +1,1 @@
+"""Real servers for the tests: started by the test run itself, gone with it."""

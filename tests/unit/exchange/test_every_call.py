@@ -1,0 +1,418 @@
+"""Every call of the client: what it sends, and what every kind of failure of it means."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+import responses
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProtocolError
+
+from axisor_executor.errors import CredentialsError, ExchangeError, OutcomeUnknown, Rejected, SettingsError, Unavailable
+from axisor_executor.exchange import Answer, ExchangeClient, ExchangeOptions, LNMarketsClient
+from axisor_executor.exchange.signing import sign
+from axisor_executor.exchange.transport import MAX_ANSWER_BYTES
+from tests.unit.exchange.samples import (
+    BASE_URL,
+    BY_NAME,
+    CASES,
+    CREDENTIALS,
+    DATE,
+    DATE_INSTANT,
+    KEY,
+    OPTIONS,
+    PASSPHRASE,
+    SECRET,
+    TRADE_ID,
+    Case,
+    state,
+    trade_json,
+)
+
+NOW = 1_795_334_400.0  # 2026-11-22T08:00:00Z
+CHANGES = [case for case in CASES if case.mutating]
+READS = [case for case in CASES if not case.mutating]
+
+
+@pytest.fixture
+def exchange() -> Iterator[responses.RequestsMock]:
+    """Answers of the exchange; what is not registered can't be reached."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def client() -> LNMarketsClient:
+    return LNMarketsClient(OPTIONS, CREDENTIALS, now=lambda: NOW)
+
+
+def register(mock: responses.RequestsMock, case: Case, **answer: Any) -> None:
+    answer.setdefault("headers", {"Date": DATE})
+    mock.add(case.method, BASE_URL + case.target.partition("?")[0], **answer)
+
+
+def auth_of(request: requests.PreparedRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items() if name.lower().startswith("lnm-")}
+
+
+# What is sent
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_call_is_sent_once_exactly_as_signed(
+    case: Case, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    register(exchange, case, json=case.answer)
+
+    answer = case.call(client)
+
+    assert isinstance(answer, Answer)
+    assert answer.server_time == DATE_INSTANT
+    (call,) = exchange.calls
+    sent = call.request
+    assert (sent.method, sent.url) == (case.method, BASE_URL + case.target)
+    assert (sent.body or b"") == case.body.encode()
+    assert ("Content-Type" in sent.headers) == bool(case.body)
+    assert not {"cookie", "authorization"} & {name.lower() for name in sent.headers}
+    if case.public:
+        assert auth_of(sent) == {}
+        return
+    path, question, query = case.target.partition("?")
+    assert auth_of(sent) == {
+        "lnm-access-key": KEY,
+        "lnm-access-passphrase": PASSPHRASE,
+        "lnm-access-timestamp": str(int(NOW * 1000)),
+        "lnm-access-signature": sign(SECRET, int(NOW * 1000), case.method, path, case.body or question + query),
+    }
+
+
+@pytest.mark.parametrize("case", CHANGES, ids=str)
+def test_change_is_signed_with_exactly_the_given_timestamp(
+    case: Case, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    register(exchange, case, json=case.answer)
+    case.call(client, timestamp_ms=int(NOW * 1000) - 29_999)
+    assert auth_of(exchange.calls[0].request)["lnm-access-timestamp"] == str(int(NOW * 1000) - 29_999)
+
+
+@pytest.mark.parametrize("case", CHANGES, ids=str)
+def test_change_with_an_expired_timestamp_is_not_sent(
+    case: Case, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    with pytest.raises(Unavailable) as raised:
+        case.call(client, timestamp_ms=int(NOW * 1000) - 30_001)
+    assert raised.value.code == "timestamp_expired"
+    assert len(exchange.calls) == 0
+
+
+def test_table_has_every_call_of_the_client() -> None:
+    methods = {name for name, _ in inspect.getmembers(LNMarketsClient, inspect.isfunction) if not name.startswith("_")}
+    assert {case.name for case in CASES} == methods
+    assert methods >= {name for name in vars(ExchangeClient) if not name.startswith("_")}
+
+
+# What a failure means
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A way in which a call fails: (type, status, code) expected of a change and of a read."""
+
+    name: str
+    change: tuple[type[ExchangeError], int, str]
+    read: tuple[type[ExchangeError], int, str]
+    answer: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+UNAVAILABLE = (Unavailable, 503, "exchange_unavailable")
+UNREADABLE = (Unavailable, 503, "answer_unreadable")
+UNKNOWN = (OutcomeUnknown, 504, "outcome_unknown")
+
+
+def rejected(status: int, code: str = "exchange_rejected") -> tuple[type[ExchangeError], int, str]:
+    return (Rejected, status, code)
+
+
+POOL = HTTPSConnectionPool("api.lnmarkets.example")
+CONNECTION = HTTPSConnection("api.lnmarkets.example")
+
+
+def never_connected(reason: Exception) -> requests.ConnectionError:
+    return requests.ConnectionError(MaxRetryError(POOL, "/v3", reason))
+
+
+def lost(name: str, error: Exception) -> Failure:
+    return Failure(name, UNKNOWN, UNAVAILABLE, {"body": error})
+
+
+def unsent(name: str, error: Exception) -> Failure:
+    return Failure(name, UNAVAILABLE, UNAVAILABLE, {"body": error})
+
+
+def status(number: int, change: Any, read: Any) -> Failure:
+    body = {"message": "no", "code": "SOME_CODE", "details": None}
+    return Failure(f"HTTP {number}", change, read, {"status": number, "json": body})
+
+
+def unreadable(name: str, **answer: Any) -> Failure:
+    return Failure(name, UNKNOWN, UNREADABLE, answer)
+
+
+JSON = "application/json"
+FAILURES = [
+    unsent("dns", never_connected(NameResolutionError("api", CONNECTION, socket.gaierror(-2, "no")))),
+    unsent("refused", never_connected(NewConnectionError(CONNECTION, "refused"))),
+    unsent("connect time-out", requests.ConnectTimeout("slow")),
+    unsent("tls", requests.exceptions.SSLError("bad certificate")),
+    lost("read time-out", requests.ReadTimeout("slow")),
+    lost("reset", requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104, "reset")))),
+    lost("broken off", requests.exceptions.ChunkedEncodingError("broken")),
+    lost("never seen before", RuntimeError("something else")),
+    *(status(number, UNAVAILABLE, UNAVAILABLE) for number in (429, 503)),
+    *(status(number, rejected(number), rejected(number)) for number in (400, 402, 405, 409, 413, 418, 422, 425, 451)),
+    status(401, rejected(401, "exchange_unauthorized"), rejected(401, "exchange_unauthorized")),
+    status(403, rejected(403, "exchange_forbidden"), rejected(403, "exchange_forbidden")),
+    status(404, rejected(404, "exchange_not_found"), rejected(404, "exchange_not_found")),
+    *(
+        status(number, UNKNOWN, UNAVAILABLE)
+        for number in (300, 301, 302, 303, 304, 307, 308, 408, 500, 501, 502, 504, 505, 511, 520, 522, 524, 530, 599)
+    ),
+    Failure("HTTP 502 with HTML", UNKNOWN, UNAVAILABLE, {"status": 502, "body": "<html>", "content_type": "text/html"}),
+    Failure("HTTP 400 with HTML", rejected(400), rejected(400), {"status": 400, "body": "<html>"}),
+    Failure("HTTP 503 with nothing", UNAVAILABLE, UNAVAILABLE, {"status": 503, "body": ""}),
+    unreadable("empty", body="", content_type=JSON),
+    unreadable("HTTP 204", status=204, body="", content_type=JSON),
+    unreadable("not JSON", body="<html>", content_type=JSON),
+    unreadable("wrong content type", json={}, content_type="text/html"),
+    unreadable("truncated", body='{"id": "b87e', content_type=JSON),
+    unreadable("not UTF-8", body=b'{"id": "\xff"}', content_type=JSON),
+    unreadable("deep", body="[" * 100_000, content_type=JSON),
+    unreadable("null", json=None),
+    unreadable("a number", json=7),
+    unreadable("a foreign object", json={"ok": True}),
+    unreadable("a foreign list", json=[[]]),
+    Failure("too large", UNKNOWN, UNAVAILABLE, {"body": b" " * (MAX_ANSWER_BYTES + 1), "content_type": JSON}),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+def test_failure_means_the_same_for_every_call(
+    failure: Failure, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    for number, case in enumerate(CASES, start=1):
+        register(exchange, case, **failure.answer)
+
+        with pytest.raises(ExchangeError) as raised:
+            case.call(client)
+
+        error = raised.value
+        expected = failure.change if case.mutating else failure.read
+        assert (type(error), error.status, error.code) == expected, case
+        assert f"lnmarkets {case.name}" in error.message
+        assert error.__cause__ is None
+        assert error.__context__ is None
+        assert len(exchange.calls) == number  # never sent again
+        json.dumps(error.as_dict())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_answer_without_a_date_is_no_answer_to_a_read_but_one_to_a_change(
+    case: Case, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    register(exchange, case, json=case.answer, headers={"Date": "yesterday"})
+    if case.mutating:
+        answer = case.call(client, timestamp_ms=int(NOW * 1000) - 5000)
+        assert answer.server_time.timestamp() == NOW - 5  # proves no deadline past
+    else:
+        with pytest.raises(Unavailable, match="Date"):
+            case.call(client)
+    assert client.last_skew_seconds is None
+
+
+CONTRADICTIONS = [
+    ("open_trade", {"clientId": "someone-else"}),
+    ("open_trade", {"clientId": None}),
+    ("open_trade", {"side": "buy"}),
+    ("open_trade", {"quantity": 251}),
+    ("open_trade", {"type": "market"}),
+    ("close_trade", {"id": "00000000-0000-0000-0000-000000000000"}),
+    ("close_trade", state("running")),
+    ("cancel_trade", state("open")),
+    ("add_margin", {"id": "00000000-0000-0000-0000-000000000000"}),
+    ("cash_in", {"id": TRADE_ID.upper()}),
+    ("set_takeprofit", {"takeprofit": 60_001}),
+    ("set_stoploss", {"stoploss": 0}),
+    ("remove_takeprofit", {"takeprofit": 60_000}),
+    ("remove_stoploss", {"stoploss": 47_000}),
+]
+
+
+@pytest.mark.parametrize(("name", "shown"), CONTRADICTIONS)
+def test_answer_that_does_not_show_what_was_asked_for_leaves_the_outcome_unknown(
+    name: str, shown: dict[str, Any], exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    case = BY_NAME[name]
+    register(exchange, case, json={**case.answer, **shown})
+    with pytest.raises(OutcomeUnknown):
+        case.call(client)
+
+
+def test_cancel_all_is_unknown_if_one_order_is_still_open(
+    exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    orders = [trade_json(**state("canceled")), trade_json(**state("open"))]
+    register(exchange, BY_NAME["cancel_all"], json=orders)
+    with pytest.raises(OutcomeUnknown):
+        client.cancel_all()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        (" 0 ", 0),
+        ("86400", 300),
+        ("9" * 400, 300),
+        ("Sun, 22 Nov 2026 08:00:30 GMT", 30),  # counted from the answer's own Date
+        ("Sun, 22 Nov 2026 07:00:00 GMT", 0),
+        ("Sun, 22 Nov 2099 07:00:00 GMT", 300),
+        ("Sun, 22 Nov 2026 07:00:00 -0000", None),
+        ("-1", None),
+        ("1.5", None),
+        ("²", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("number", [429, 503])
+def test_retry_after_is_kept_within_bounds(
+    header: str | None, seconds: float | None, number: int, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    headers = {"Date": DATE} | ({"Retry-After": header} if header is not None else {})
+    register(exchange, BY_NAME["account"], status=number, headers=headers)
+    with pytest.raises(Unavailable) as raised:
+        client.account()
+    assert raised.value.retry_after == seconds
+
+
+def test_what_the_exchange_says_is_kept_short_and_printable(
+    exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    said = {"message": "You do\r\n not\x1b[31m own\u202e this " + "x" * 1000, "code": "NOT_OWNER", "details": {"a": 1}}
+    register(exchange, BY_NAME["account"], status=400, json=said)
+    with pytest.raises(Rejected) as raised:
+        client.account()
+    shown = raised.value.details["exchangeMessage"]
+    assert shown.startswith("You do not [31m own this xxx")
+    assert len(shown) == 300
+    assert raised.value.details == {"httpStatus": 400, "exchangeCode": "NOT_OWNER", "exchangeMessage": shown}
+    assert shown in raised.value.message
+
+
+@pytest.mark.parametrize("body", ['["message"]', '{"message": null, "code": {"a": 1}}', "{", '"' + "x" * 70_000 + '"'])
+def test_a_rejection_that_says_nothing_readable_is_still_one(
+    body: str, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    register(exchange, BY_NAME["account"], status=400, body=body)
+    with pytest.raises(Rejected) as raised:
+        client.account()
+    assert raised.value.details == {"httpStatus": 400}
+
+
+# The client itself
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.public], ids=str)
+def test_private_call_without_usable_credentials_sends_nothing(case: Case, exchange: responses.RequestsMock) -> None:
+    with pytest.raises(CredentialsError) as raised:
+        case.call(LNMarketsClient(OPTIONS, None))
+    assert raised.value.code == "credentials_missing"
+    with pytest.raises(CredentialsError, match="API Key") as raised:
+        case.call(LNMarketsClient(OPTIONS, type(CREDENTIALS)("bad\nkey", SECRET, PASSPHRASE)))
+    assert raised.value.code == "credentials_invalid"
+    assert len(exchange.calls) == 0
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.public], ids=str)
+def test_public_call_needs_no_credentials(case: Case, exchange: responses.RequestsMock) -> None:
+    register(exchange, case, json=case.answer)
+    assert case.call(LNMarketsClient(OPTIONS, None)).server_time == DATE_INSTANT
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://api.lnmarkets.com", "https://api.lnmarkets.com/v3"),
+        ("https://api.lnmarkets.com/v3/", "https://api.lnmarkets.com/v3"),
+        (" http://127.0.0.1:8089/ ", "http://127.0.0.1:8089/v3"),
+        ("https://gateway.example/ln", "https://gateway.example/ln/v3"),
+        ("https://API.example/V/v3", "https://api.example/V/v3"),
+        ("http://[::1]:80", "http://[::1]:80/v3"),
+    ],
+)
+def test_base_url_may_lack_its_version(given: str, used: str) -> None:
+    assert repr(LNMarketsClient(ExchangeOptions("lnmarkets", given), CREDENTIALS)) == (
+        f"LNMarketsClient('lnmarkets', '{used}')"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.lnmarkets.com",
+        "ftp://x",
+        "https://",
+        "https://user:pw@x",
+        "https://x?y=1",
+        "https://x#y",
+        "https://[x",
+        "https://x:y",
+        "https://x/\ny",
+        "https://x/%2e",
+    ],
+)
+def test_unusable_base_url_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        LNMarketsClient(ExchangeOptions("lnmarkets", url), None)
+    assert "user:pw" not in str(raised.value)
+
+
+def test_instant_without_time_zone_is_refused(client: LNMarketsClient) -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        client.closed_trades(since=DATE_INSTANT.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize(("ahead", "shown"), [(0, 0), (0.9, 0), (-0.4, -0.4), (1.5, 0.5), (7, 6), (-7, -7)])
+def test_skew_is_what_is_certain_after_the_date_was_cut_to_seconds(
+    ahead: float, shown: float, exchange: responses.RequestsMock, client: LNMarketsClient, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("axisor_executor.exchange.transport.time.time", lambda: NOW + ahead)
+    register(exchange, BY_NAME["account"], json=BY_NAME["account"].answer)
+    client.account()
+    assert client.last_skew_seconds == pytest.approx(shown, abs=1e-3)
+
+
+def test_skew_is_measured_on_rejections_too(exchange: responses.RequestsMock, client: LNMarketsClient) -> None:
+    register(exchange, BY_NAME["account"], status=401)
+    with pytest.raises(Rejected):
+        client.account()
+    assert client.last_skew_seconds is not None
+
+
+def test_age_of_a_cached_public_answer_counts(exchange: responses.RequestsMock, client: LNMarketsClient) -> None:
+    for name in ("ticker", "account"):
+        register(exchange, BY_NAME[name], json=BY_NAME[name].answer, headers={"Date": DATE, "Age": "4"})
+    assert (client.ticker().server_time - DATE_INSTANT).total_seconds() == 4
+    assert client.account().server_time == DATE_INSTANT  # too early proves too little, never too much
