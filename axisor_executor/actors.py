@@ -6,6 +6,7 @@ arguments); it gets an execution from its message id, so it is carried out once 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +16,14 @@ from dramatiq.middleware import CurrentMessage
 from axisor_executor import runtime
 from axisor_executor.automation import Lane
 from axisor_executor.broker import ACTORS, make_broker
-from axisor_executor.errors import AxisorError
+from axisor_executor.errors import AxisorError, StorageError
 from axisor_executor.lifecycle import Lifecycle
 from axisor_executor.observe.logs import configure, say
 from axisor_executor.settings import Settings, load_settings, settings_warnings
+from axisor_executor.storage.connection import BROKEN
+
+DATABASE_AWAY = (*BROKEN, StorageError)
+DATABASE_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
 
 
 def _start() -> Settings:
@@ -41,6 +46,17 @@ dramatiq.set_broker(broker)
 
 
 def _run(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Carry a message out; while the database is away there is nothing else to do than to wait for it."""
+    for pause in DATABASE_PAUSES:
+        try:
+            return _run_once(lane, args, kwargs)
+        except DATABASE_AWAY as error:
+            say.warning(f"The database is away, trying again in {pause:g} s: {type(error).__name__}")
+            time.sleep(pause)
+    return _run_once(lane, args, kwargs)
+
+
+def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     parts = runtime.current()
     if len(args) == 1 and isinstance(args[0], str) and not kwargs:
         parts.executor.run(args[0])
@@ -49,6 +65,8 @@ def _run(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     message = CurrentMessage.get_current_message()
     try:
         execution, _ = parts.intake.take(job, message_id=message.message_id if message else None)
+    except StorageError:
+        raise
     except AxisorError as error:
         say.error(f"A message on queue {lane} is no job and was dropped: {error}")
         return

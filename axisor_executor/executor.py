@@ -10,8 +10,26 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from axisor_executor.automation import AccountContext, AccountInfo, Act, AutomationInfo, Decision, JobInfo, Wait
-from axisor_executor.errors import AxisorError, LeaseLost, NotFound, StaleData, Unavailable
+import peewee
+
+from axisor_executor.automation import (
+    AccountContext,
+    AccountInfo,
+    Act,
+    AutomationInfo,
+    Decision,
+    JobInfo,
+    Wait,
+)
+from axisor_executor.errors import (
+    AxisorError,
+    Held,
+    LeaseLost,
+    NotFound,
+    StaleData,
+    StorageError,
+    Unavailable,
+)
 from axisor_executor.jobs import Job
 from axisor_executor.limits.slots import Slots
 from axisor_executor.observe.logs import about, say
@@ -22,14 +40,14 @@ from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.decide import check_account, check_plan, decide, record_of
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop, Suspend
-from axisor_executor.run.follow import Follower
-from axisor_executor.run.outcome import GroupOutcome, merge, older_outcomes, outcomes_of
+from axisor_executor.run.follow import HELD_RETRY_SECONDS, REOPEN_SECONDS, Follower
+from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of
 from axisor_executor.run.resolve import Resolved, check_switched_on, find, resolve
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.run.send import Sender
 from axisor_executor.run.settle import Settler
 from axisor_executor.settings import Settings
-from axisor_executor.storage import accounts, actions, executions
+from axisor_executor.storage import accounts, actions, executions, switches
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution, Next
@@ -128,14 +146,16 @@ class Run:
         except Stop as stop:
             return results.stopped(self.subject, stop.status, stop.reason, stop.message)
         except (Unavailable, StaleData) as error:
-            delay = self._next_try(error)
-            if delay is not None:
-                raise Suspend("retry", delay, error=error, spends_try=True) from None
-            return results.failed(self.subject, error.as_dict(), self.action)
-        except LeaseLost:
+            return self._retry_or_fail(error)
+        except Held as error:
+            raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=self._owes_reopen()) from None
+        except (Suspend, LeaseLost, StorageError, peewee.PeeweeException):
             raise
         except AxisorError as error:
-            return results.failed(self.subject, error.as_dict(), self.action)
+            return self._fail(error)
+        except Exception as error:  # noqa: BLE001  a mistake of ours must not run again and again
+            say.crash(f"Internal error: {type(error).__name__}")
+            return self._fail(AxisorError("Internal error; the log has the details", account_id=self.run.account_id))
 
     def _carry_out(self) -> Ended:
         ledger = actions.of(self.storage, self.run.id)
@@ -153,11 +173,13 @@ class Run:
         if not any(action.was_sent for action in ledger):
             self._check_age()
         resolved = self._resolve()
-        acting = self.executor.opener.open(resolved.account, self.run.automation_id)
+        acting = self._open(resolved.account)
         decision = self._decide(resolved, acting)
         if isinstance(decision, Act):
             decision = spend.guard(self.storage, decision, resolved)
         record = record_of(resolved, acting)
+        if isinstance(decision, Wait) and kept:
+            return results.acted(self.subject, Act(groups=(), action=resolved.action, lists_trades=True), kept)
         if isinstance(decision, Wait):
             plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
             return results.waited(self.subject, decision, resolved.action, plan)
@@ -181,7 +203,7 @@ class Run:
         if account is None:
             return self._conclude(plan, ledger)
         self._about(account)
-        return self._follow(plan, ledger, self.executor.opener.open(account, self.run.automation_id))
+        return self._follow(plan, ledger, self._open(account))
 
     def _follow(self, plan: Act, ledger: list[LedgerAction], acting: Acting) -> Ended:
         follower = Follower(
@@ -213,6 +235,10 @@ class Run:
         assert account is not None
         self._about(account)
         say.success(f"Found account: {account.name} ({account.exchange_name})")
+        if self.run.account_id is None:
+            # It was bound after the job was taken. The next run takes the account's lease with it.
+            executions.adopt_account(self.storage, self.run.id, account.id, account.name, account.exchange_slug)
+            raise Suspend("lease", 0.0)
         if account.id != self.run.account_id:
             raise Stop("cancelled", "rebound", f"Automation {found.id} was bound to another account meanwhile")
         check_switched_on(found)
@@ -222,6 +248,15 @@ class Run:
         if alert is not None:
             report.alert(self.executor.registry, alert)
         return resolved
+
+    def _open(self, account: accounts.Account) -> Acting:
+        switches.check_pause(
+            self.storage,
+            exchange=account.exchange_slug,
+            account_id=account.id,
+            automation_id=self.run.automation_id,
+        )
+        return self.executor.opener.open(account, self.run.automation_id)
 
     def _decide(self, resolved: Resolved, acting: Acting) -> Decision:
         account, automation = resolved.account, resolved.automation
@@ -243,6 +278,38 @@ class Run:
 
     def _older(self, ledger: list[LedgerAction]) -> list[GroupOutcome]:
         return older_outcomes(self.storage, self.run, ledger)
+
+    # Trouble
+
+    def _retry_or_fail(self, error: AxisorError) -> Ended:
+        """Try again later: as often as the policy says, or, for a remainder that is owed, as long as it is due."""
+        owed = self._owes_reopen()
+        delay = self._next_reopen() if owed else self._next_try(error)
+        if delay is not None:
+            raise Suspend("retry", delay, error=error, spends_try=not owed)
+        return self._fail(error)
+
+    def _fail(self, error: AxisorError) -> Ended:
+        """End as failed; but what was sent before is told as it is, and unknown is not failed."""
+        ledger = actions.of(self.storage, self.run.id)
+        if not any(action.was_sent for action in ledger):
+            return results.failed(self.subject, error.as_dict(), self.action)
+        for action in ledger:
+            if action.status == "planned":
+                actions.deny(self.storage, action, error.as_dict())
+        plan, outcomes = merged_outcomes(self.storage, self.run)
+        return results.acted(self.subject, plan, outcomes)
+
+    def _owes_reopen(self) -> bool:
+        """Whether a reduce has closed its position and the remainder is still to be opened."""
+        ledger = actions.of(self.storage, self.run.id)
+        closed = {(a.plan_version, a.group_index) for a in ledger if a.status == "confirmed" and a.step_index == 0}
+        return any(a.status == "planned" and (a.plan_version, a.group_index) in closed for a in ledger)
+
+    def _next_reopen(self) -> float | None:
+        sent = [action.sent_at for action in actions.of(self.storage, self.run.id) if action.sent_at is not None]
+        age = (datetime.now(UTC) - min(sent)).total_seconds() if sent else 0.0
+        return HELD_RETRY_SECONDS if age < REOPEN_SECONDS else None
 
     # Time
 

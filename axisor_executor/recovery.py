@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 
 from axisor_executor.broker import QUEUE_ERRORS, Queue
@@ -14,6 +15,7 @@ from axisor_executor.storage.executions import Next
 
 ELECTION = "axisor:recovery"
 TICK_SECONDS = 0.5
+TERM_SECONDS = 3.0
 BATCH = 500
 OVERDUE_BATCH = 100
 OVERDUE_SECONDS = 60.0
@@ -35,6 +37,8 @@ class Recovery:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._ticks_until_look = 0
+        self._elected = False
+        self._next_election = 0.0
 
     def start(self) -> None:
         """Start looking."""
@@ -73,10 +77,14 @@ class Recovery:
             self._look()
 
     def _is_elected(self) -> bool:
-        with self.storage.write():
-            return leases.take(
-                self.storage, ELECTION, self._name, worker_id=self._name, fence=0, seconds=max(TICK_SECONDS * 6, 3)
-            )
+        """Stand for election now and then: each time is a write, and one in a while is enough."""
+        if time.monotonic() >= self._next_election:
+            with self.storage.write():
+                self._elected = leases.take(
+                    self.storage, ELECTION, self._name, worker_id=self._name, fence=0, seconds=TERM_SECONDS
+                )
+            self._next_election = time.monotonic() + TERM_SECONDS / 3
+        return self._elected
 
     def _resign(self) -> None:
         try:

@@ -161,6 +161,7 @@ def begin_sending(storage: Storage, run: Execution, planned: LedgerAction, sendi
         Held: a switch or an unresolved action holds it back.
     """
     with storage.write():
+        storage.commit_durably()
         switches.share(storage)
         if not leases.hold_live(storage, planned.account_id, run.id, run.fence):
             raise LeaseLost(

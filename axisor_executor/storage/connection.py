@@ -83,6 +83,14 @@ class Storage:
         with self.connection(), self.database.atomic("IMMEDIATE") if self.is_sqlite else self.database.atomic():
             yield
 
+    def commit_durably(self) -> None:
+        """Inside :meth:`write`: have this transaction on disk when it has committed, however the server is set up.
+
+        What was promised to a caller, or is about to be sent, must survive a crash of the database.
+        """
+        if not self.is_sqlite:
+            self.run("SET LOCAL synchronous_commit TO on")
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Inside :meth:`write`: undo only this block when it raises."""

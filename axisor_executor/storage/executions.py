@@ -108,6 +108,7 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
     """
     execution_id = uuid7()
     with storage.write():
+        storage.commit_durably()
         twin = _waiting_twin(storage, new) if new.collapses else None
         inserted = storage.run(
             "INSERT INTO axisor_executions (id, user_id, automation_id, automation_type, account_id, account_name, "

@@ -63,12 +63,31 @@ def share(storage: Storage) -> None:
         storage.run("SELECT pg_advisory_xact_lock_shared(?)", _LOCK)
 
 
+def check_pause(storage: Storage, *, exchange: str, account_id: str, automation_id: str) -> None:
+    """Raise where the scope is paused, so that nothing is even read for it.
+
+    Raises:
+        Held: code ``paused``.
+    """
+    for scope, mode in _in_scope(storage, exchange, account_id, automation_id):
+        if mode == "paused":
+            raise Held(f"held back: {scope} is paused", code=mode, account_id=account_id)
+
+
 def check(storage: Storage, action: Action, *, exchange: str, account_id: str, automation_id: str) -> None:
     """Raise where a switch holds this action back.
 
     Raises:
         Held: code ``paused``, or ``reduce_only`` for an action that adds risk.
     """
+    rows = _in_scope(storage, exchange, account_id, automation_id)
+    passes = action.risk_reducing or (isinstance(action, OpenPosition) and action.replaces is not None)
+    for scope, mode in rows:
+        if mode == "paused" or not passes:
+            raise Held(f"{action.kind} is held back: {scope} is {mode}", code=mode, account_id=account_id)
+
+
+def _in_scope(storage: Storage, exchange: str, account_id: str, automation_id: str) -> list[tuple[str, str]]:
     rows = storage.rows(
         "SELECT scope, mode FROM axisor_switches WHERE scope = 'all' OR (scope = 'exchange' AND scope_id = ?) "
         "OR (scope = 'account' AND scope_id = ?) OR (scope = 'automation' AND scope_id = ?)",
@@ -76,7 +95,4 @@ def check(storage: Storage, action: Action, *, exchange: str, account_id: str, a
         account_id,
         automation_id,
     )
-    passes = action.risk_reducing or (isinstance(action, OpenPosition) and action.replaces is not None)
-    for scope, mode in rows:
-        if mode == "paused" or not passes:
-            raise Held(f"{action.kind} is held back: {scope} is {mode}", code=mode, account_id=account_id)
+    return [(row[0], row[1]) for row in rows]
