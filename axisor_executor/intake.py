@@ -12,10 +12,11 @@ from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
 from axisor_executor.run.resolve import collapses, find, lane_of
 from axisor_executor.settings import Settings
-from axisor_executor.storage import executions
+from axisor_executor.storage import executions, taking
 from axisor_executor.storage.accounts import automation
 from axisor_executor.storage.connection import Storage
-from axisor_executor.storage.executions import Execution, NewExecution, Next
+from axisor_executor.storage.executions import Execution, Next
+from axisor_executor.storage.taking import NewExecution
 
 MAX_KEY = 200
 
@@ -47,7 +48,7 @@ class Intake:
         job = parse_job(raw)
         _check_key(idempotency_key)
         with self.storage.connection():
-            return executions.record(self.storage, self._describe(job, idempotency_key, message_id))
+            return taking.record(self.storage, self._describe(job, idempotency_key, message_id))
 
     def wake(self, one: Execution | Next) -> None:
         """Tell the queue; where it can't be told now, recovery tells it later."""

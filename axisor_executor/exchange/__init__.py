@@ -24,7 +24,7 @@ from axisor_executor.exchange.base import (
     TradeState,
 )
 from axisor_executor.exchange.client import LNMarketsClient
-from axisor_executor.exchange.prices import SharedTicker, shared_ticker
+from axisor_executor.exchange.prices import SharedTicker
 from axisor_executor.exchange.responses import FundingFee
 from axisor_executor.exchange.signing import sign
 
@@ -36,7 +36,6 @@ __all__ = [
     "ClientFactory",
     # Prices
     "SharedTicker",
-    "shared_ticker",
     # What goes in and comes out
     "Answer",
     "ExchangeAccount",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -62,8 +61,8 @@ class SharedTicker:
         reading = self._current(timeout)
         return reading.ticker, reading.age + max(self._clock() - reading.read_at, 0.0)
 
-    def fresh_price(self, max_age_seconds: float, timeout: float = 15.0) -> Decimal:
-        """Return the last price in USD per BTC.
+    def fresh_price(self, max_age_seconds: float, timeout: float = 15.0) -> tuple[Decimal, float]:
+        """Return the last price in USD per BTC, and its age in seconds.
 
         Raises:
             StaleData: code ``price_stale``, older than ``max_age_seconds`` (or from the future); or
@@ -87,7 +86,7 @@ class SharedTicker:
                 code="price_stale",
                 details={"ageSeconds": round(age, 3), "maxAgeSeconds": max_age_seconds},
             )
-        return ticker.last_price
+        return ticker.last_price, age
 
     def _current(self, timeout: float) -> _Reading:
         with self._lock:
@@ -128,23 +127,3 @@ def _landed(flight: Future[_Reading], timeout: float) -> _Reading:
     if failure is None:
         return flight.result()
     raise copy.copy(failure)  # one error object must not be raised in several threads
-
-
-_tickers: dict[str, SharedTicker] = {}
-_tickers_lock = threading.Lock()
-
-
-def shared_ticker(base_url: str, fetch: Callable[[], Answer[Ticker]], max_reuse_seconds: float = 1.0) -> SharedTicker:
-    """Return this process's ticker of ``base_url``, made with ``fetch`` if it is the first to ask."""
-    with _tickers_lock:
-        return _tickers.setdefault(base_url, SharedTicker(fetch, max_reuse_seconds))
-
-
-def _after_fork() -> None:
-    global _tickers_lock  # noqa: PLW0603 - another thread may have held it at the moment of the fork
-    _tickers_lock = threading.Lock()
-    _tickers.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

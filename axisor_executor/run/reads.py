@@ -41,8 +41,8 @@ class LiveReads:
 
     def price(self) -> Decimal:
         """Return the last price in USD; stale, missing or not positive is an error."""
-        price = self._ticker.fresh_price(self._max_price_age)
-        self.seen["price"] = {"last": str(price), "maxAgeSeconds": self._max_price_age}
+        price, age = self._ticker.fresh_price(self._max_price_age)
+        self.seen["price"] = {"last": str(price), "ageSeconds": round(age, 3)}
         return price
 
     def running(self) -> Sequence[Trade]:

@@ -56,6 +56,14 @@ class Subject:
             "accountName": self.account_name or self.run.account_name,
         }
 
+    def about(self, error: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an error with the account that it is about."""
+        account = {
+            "accountId": self.account_id or self.run.account_id,
+            "accountName": self.account_name or self.run.account_name,
+        }
+        return {**{key: value for key, value in account.items() if value is not None}, **error}
+
 
 def waited(subject: Subject, decision: Wait, action: str, plan: dict[str, Any]) -> Ended:
     """Return the end of a run whose condition is not reached; ``plan`` keeps the decision and what was seen."""
@@ -77,13 +85,11 @@ def stopped(subject: Subject, status: Status, reason: str, message: str) -> Ende
 def failed(subject: Subject, error: Mapping[str, Any], action: str | None) -> Ended:
     """Return the end of a run that failed before anything was sent."""
     head = subject.head("failed", action)
-    shown = dict(error)
-    return Ended(
-        "failed",
-        {**head, "tradeId": subject.run.trade_id, "error": shown},
-        shown,
-        (_failure_entry(subject, action, shown),),
-    )
+    shown = subject.about(error)
+    # Of an automation that is not this user's, nothing may show where its owner looks.
+    hidden = shown.get("code") == "automation_not_found"
+    log = () if hidden else (_failure_entry(subject, action, shown),)
+    return Ended("failed", {**head, "tradeId": subject.run.trade_id, "error": shown}, shown, log)
 
 
 def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ended:

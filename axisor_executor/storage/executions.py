@@ -1,4 +1,4 @@
-"""The ledger's executions: durable rows, and the only transitions there are between their states.
+"""The ledger's executions: durable rows, and the transitions between their states (``taking`` makes new ones).
 
 ``queued -> running -> completed | pending | failed | uncertain | expired | cancelled``, with ``waiting`` between two
 runs. A run holds its execution by a *fence*: a number that only grows, checked by every write of the run, so a
@@ -13,18 +13,15 @@ from datetime import datetime
 from typing import Any, Literal
 
 from axisor_executor.automation import Lane
-from axisor_executor.errors import IdempotencyConflict, LeaseLost
-from axisor_executor.ids import uuid7
-from axisor_executor.observe.logs import timestamp
+from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import leases, tradelog
 from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
 
 Status = Literal["queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled"]
 WaitFor = Literal["retry", "lease", "rate", "reconcile", "paused"]
 TERMINAL: frozenset[str] = frozenset({"completed", "pending", "failed", "uncertain", "expired", "cancelled"})
-LANE_RANK: Mapping[Lane, int] = {"protect": 0, "default": 1}
 
-_COLUMNS = (
+COLUMNS = (
     "id, user_id, automation_id, automation_type, account_id, account_name, exchange, lane, job, trade_id, "
     "idempotency_key, status, wait_for, due_at, tries, looks, plan_version, plan, result, error, fence, "
     "created_at, started_at, finished_at, expires_at"
@@ -68,25 +65,6 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
-class NewExecution:
-    """What is known of an execution when its job is taken."""
-
-    user_id: str
-    automation_id: str
-    lane: Lane
-    job: Mapping[str, Any]
-    max_age_seconds: float
-    automation_type: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
-    exchange: str | None = None
-    trade_id: str | None = None
-    idempotency_key: str | None = None
-    message_id: str | None = None
-    collapses: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Next:
     """An execution that was handed the account's lease and must be woken."""
 
@@ -96,104 +74,8 @@ class Next:
 
 def get(storage: Storage, execution_id: str) -> Execution | None:
     """Return an execution, ``None`` where there is none of this id."""
-    row = storage.one(f"SELECT {_COLUMNS} FROM axisor_executions WHERE id = ?", execution_id)  # noqa: S608
-    return _execution(row) if row else None
-
-
-def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
-    """Write a new execution as queued, and return it with ``True``; or the first one of the same key, ``False``.
-
-    Raises:
-        IdempotencyConflict: the key belongs to another job of this user.
-    """
-    execution_id = uuid7()
-    with storage.write():
-        storage.commit_durably()
-        twin = _waiting_twin(storage, new) if new.collapses else None
-        inserted = storage.run(
-            "INSERT INTO axisor_executions (id, user_id, automation_id, automation_type, account_id, account_name, "
-            "exchange, lane, lane_rank, job, trade_id, idempotency_key, message_id, status, created_at, expires_at) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',{now},{later}) ON CONFLICT DO NOTHING",
-            execution_id,
-            new.user_id,
-            new.automation_id,
-            new.automation_type,
-            new.account_id,
-            new.account_name,
-            new.exchange,
-            new.lane,
-            LANE_RANK[new.lane],
-            dict(new.job),
-            new.trade_id,
-            new.idempotency_key,
-            new.message_id,
-            new.max_age_seconds,
-        )
-        if inserted:
-            if twin is not None:
-                _cancel_duplicate(storage, execution_id, new, twin)
-            found = get(storage, execution_id)
-            assert found is not None
-            return found, True
-        return _first_of(storage, new), False
-
-
-def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
-    """Return the execution that would do the same and has not begun to decide.
-
-    Takers of one automation's jobs come one after the other here, so that two can't both find none.
-    """
-    if not storage.is_sqlite:
-        storage.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", new.automation_id)
-    rows = storage.rows(
-        "SELECT id, job FROM axisor_executions WHERE automation_id = ? AND status IN ('queued', 'waiting') "
-        "AND started_at IS NULL AND user_id = ? AND expires_at > {now} ORDER BY id",
-        new.automation_id,
-        new.user_id,
-    )
-    same = (new.job.get("action"), new.trade_id)
-    twins = (row[0] for row in rows if (document(row[1]).get("action"), document(row[1]).get("tradeId")) == same)
-    return next(twins, None)
-
-
-def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, twin: str) -> None:
-    result = {
-        "status": "cancelled",
-        "action": None,
-        "timestamp": timestamp(),
-        "executionId": execution_id,
-        "automationId": new.automation_id,
-        "userId": new.user_id,
-        "accountId": new.account_id,
-        "accountName": new.account_name,
-        "tradeId": new.trade_id,
-        "reason": "duplicate",
-        "duplicateOf": twin,
-        "message": f"Execution {twin} waits to do the same",
-    }
-    storage.run(
-        "UPDATE axisor_executions SET status = 'cancelled', result = ?, finished_at = {now} WHERE id = ?",
-        result,
-        execution_id,
-    )
-
-
-def _first_of(storage: Storage, new: NewExecution) -> Execution:
-    row = storage.one(
-        f"SELECT {_COLUMNS} FROM axisor_executions "  # noqa: S608
-        "WHERE (user_id = ? AND idempotency_key = ?) OR message_id = ?",
-        new.user_id,
-        new.idempotency_key,
-        new.message_id,
-    )
-    assert row is not None
-    first = _execution(row)
-    if first.job != dict(new.job):
-        raise IdempotencyConflict(
-            f"idempotency key {new.idempotency_key!r} was used for another job (execution {first.id})",
-            details={"executionId": first.id},
-        )
-    return first
+    row = storage.one(f"SELECT {COLUMNS} FROM axisor_executions WHERE id = ?", execution_id)  # noqa: S608
+    return from_row(row) if row else None
 
 
 def mark_sent(storage: Storage, execution_id: str) -> None:
@@ -212,12 +94,12 @@ def claim(storage: Storage, execution_id: str, *, worker_id: str, lease_seconds:
     """
     with storage.write():
         row = storage.one(
-            f"SELECT {_COLUMNS} FROM axisor_executions WHERE id = ? {{for_update}}",  # noqa: S608
+            f"SELECT {COLUMNS} FROM axisor_executions WHERE id = ? {{for_update}}",  # noqa: S608
             execution_id,
         )
         if row is None:
             return None
-        execution = _execution(row)
+        execution = from_row(row)
         if execution.is_over or not _is_due(storage, execution):
             return None
         if execution.status == "running" and leases.is_live(storage, execution.id, execution.fence):
@@ -436,7 +318,8 @@ def _guarded(touched: int, run: Execution) -> None:
         raise LeaseLost(f"execution {run.id} was taken over by another run", account_id=run.account_id)
 
 
-def _execution(row: tuple[Any, ...]) -> Execution:
+def from_row(row: tuple[Any, ...]) -> Execution:
+    """Return the execution of a row of ``COLUMNS``."""
     values = list(row)
     for index in (8, 17, 18, 19):
         values[index] = document(values[index])

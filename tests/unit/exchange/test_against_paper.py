@@ -44,7 +44,7 @@ def test_public_calls(paper: PaperExchange) -> None:
     assert is_now(ticker.value.time)
     assert is_now(ticker.server_time)
     assert abs(client.last_skew_seconds or 0) < 1.1
-    assert SharedTicker(client.ticker).fresh_price(5) == Decimal("61234.5")
+    assert SharedTicker(client.ticker).fresh_price(5)[0] == Decimal("61234.5")
 
 
 def test_life_of_a_trade(client: LNMarketsClient, paper: PaperExchange, account: PaperAccount) -> None:

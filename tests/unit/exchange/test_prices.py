@@ -13,7 +13,7 @@ import pytest
 import responses
 
 from axisor_executor.errors import AxisorError, Rejected, StaleData, Unavailable
-from axisor_executor.exchange import Answer, LNMarketsClient, SharedTicker, Ticker, prices, shared_ticker
+from axisor_executor.exchange import Answer, LNMarketsClient, SharedTicker, Ticker
 from tests.unit.exchange.samples import BASE_URL, DATE, OPTIONS, TICKER
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_time_that_the_fetch_took_counts(ticker: SharedTicker, source: Source, c
 
 def test_local_clock_plays_no_part(ticker: SharedTicker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert ticker.fresh_price(0.5) == Decimal("50000.5")
+    assert ticker.fresh_price(0.5)[0] == Decimal("50000.5")
 
 
 @pytest.mark.parametrize(("age", "limit"), [(5.1, 5), (0.6, 0.5), (3600, 60), (-2.1, 5)])
@@ -98,7 +98,7 @@ def test_price_that_is_too_old_or_from_the_future_is_refused(
 @pytest.mark.parametrize("age", [5.0, 0.0, -0.9])
 def test_price_within_its_age_is_given(age: float, ticker: SharedTicker, source: Source) -> None:
     source.age = age
-    assert ticker.fresh_price(5) == Decimal("50000.5")
+    assert ticker.fresh_price(5)[0] == Decimal("50000.5")
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "-0.5"])
@@ -127,7 +127,7 @@ def test_failed_fetch_is_passed_on_and_not_kept(failure: AxisorError, ticker: Sh
         ticker.fresh_price(5)
     assert raised.value is failure
     source.failure = None
-    assert ticker.fresh_price(5) == Decimal("50000.5")
+    assert ticker.fresh_price(5)[0] == Decimal("50000.5")
 
 
 def test_failed_fetch_leaves_no_older_price_in_use(ticker: SharedTicker, source: Source, clock: Clock) -> None:
@@ -154,7 +154,7 @@ class Crowd:
     def ask(self) -> list[Decimal | BaseException]:
         def one() -> Decimal | BaseException:
             try:
-                return self.ticker.fresh_price(60, timeout=10)
+                return self.ticker.fresh_price(60, timeout=10)[0]
             except BaseException as error:  # noqa: BLE001 - what each thread got is the result
                 return error
 
@@ -213,12 +213,3 @@ def test_waiting_ends_at_the_deadline(ticker: SharedTicker, source: Source) -> N
             ticker.read(timeout=0.05)
         go_on.set()
         assert first.result(10)[1] == 0.5
-
-
-def test_process_has_one_ticker_per_base_url(source: Source) -> None:
-    first = shared_ticker("https://a.example", source)
-    assert shared_ticker("https://a.example", Source()) is first
-    assert shared_ticker("https://b.example", source) is not first
-    prices._after_fork()
-    assert shared_ticker("https://a.example", source) is not first
-    prices._after_fork()
