@@ -17,6 +17,8 @@ from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import q_name
 from dramatiq.middleware import CurrentMessage, Middleware
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from axisor_executor.automation import Lane
 from axisor_executor.settings import Settings
@@ -35,7 +37,13 @@ def make_broker(settings: Settings, middleware: Sequence[Middleware] = ()) -> La
     """Return a broker for ``REDIS_URL``; nothing connects yet."""
     return LaneBroker(  # type: ignore[no-untyped-call]
         client=redis.Redis.from_url(
-            settings.redis_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15
+            settings.redis_url,
+            socket_timeout=3,
+            socket_connect_timeout=2,
+            health_check_interval=15,
+            # One more try, for a connection that went stale; the stock three with back-off would hold up whoever
+            # enqueues for half a minute, and recovery sends what the queue was not told anyway.
+            retry=Retry(NoBackoff(), 1),
         ),
         namespace=settings.queue_prefix,
         heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,

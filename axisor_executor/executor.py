@@ -100,7 +100,7 @@ class Executor:
                 lease_seconds=self.settings.lease_seconds,
             )
             if run is None:
-                say.debug(f"Nothing to do for execution {execution_id} now")
+                self._say_why_not(execution_id)
                 return
             points.reached("claimed")
             names = {"executionId": run.id, "userId": run.user_id, "accountId": run.account_id}
@@ -109,6 +109,12 @@ class Executor:
             points.reached("finished")
         if next_in_line is not None:
             self.wake(next_in_line)
+
+    def _say_why_not(self, execution_id: str) -> None:
+        if executions.get(self.storage, execution_id) is None:
+            say.error(f"No execution {execution_id[:64]!r} in the ledger: its message was dropped")
+        else:
+            say.debug(f"Nothing to do for execution {execution_id} now")
 
 
 class Run:
@@ -169,7 +175,8 @@ class Run:
 
     def _begin(self, ledger: list[LedgerAction]) -> Ended:
         """Decide and carry the decision out. What an earlier plan has touched is not decided again."""
-        kept = [outcome for outcome in self._older(ledger) if outcome.touched]
+        so_far = merged_outcomes(self.storage, self.run)[1] if self.run.plan is not None else []
+        kept = [outcome for outcome in so_far if outcome.touched]
         if not any(action.was_sent for action in ledger):
             self._check_age()
         resolved = self._resolve()
@@ -183,7 +190,8 @@ class Run:
         if isinstance(decision, Wait):
             plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
             return results.waited(self.subject, decision, resolved.action, plan)
-        keys = {outcome.key for outcome in kept}
+        # What replaced a trade counts as that trade: it was reduced by this very execution.
+        keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
         decision = dataclasses.replace(
             decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys)
         )
@@ -353,7 +361,9 @@ class Run:
     def _suspend(self, pause: Suspend) -> Next | None:
         report.tell_held(self.executor.registry, self.subject, pause)
         why = f" ({pause.error})" if pause.error else ""
-        say.warning(f"Run interrupted, goes on in {pause.seconds:.1f} s: waiting for {pause.wait_for}{why}")
+        name = self.subject.account_name or self.run.account_name or "unknown"
+        waits = f"goes on in {pause.seconds:.1f} s: waiting for {pause.wait_for}{why}"
+        say.warning(f"Run for account {name} interrupted, {waits}")
         try:
             return executions.wait(
                 self.storage,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from axisor_executor.broker import QUEUE_ERRORS, Queue
-from axisor_executor.errors import AxisorError, InvalidJob
+from axisor_executor.errors import AxisorError, InvalidJob, StorageError
 from axisor_executor.jobs import Job, parse_job
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
@@ -14,7 +14,7 @@ from axisor_executor.run.resolve import collapses, find, lane_of
 from axisor_executor.settings import Settings
 from axisor_executor.storage import executions, taking
 from axisor_executor.storage.accounts import automation
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.storage.taking import NewExecution
 
@@ -57,8 +57,12 @@ class Intake:
         except QUEUE_ERRORS as error:
             say.warning(f"Redis is away, execution {one.id} waits in the database: {type(error).__name__}")
             return
-        with self.storage.connection():
-            executions.mark_sent(self.storage, one.id)
+        try:
+            with self.storage.connection():
+                executions.mark_sent(self.storage, one.id)
+        except (StorageError, *BROKEN) as error:
+            # The job was taken, and the queue knows: to raise now would make its sender send it again.
+            say.warning(f"Execution {one.id} may be sent twice: {type(error).__name__}: {error}")
 
     def _describe(self, job: Job, idempotency_key: str | None, message_id: str | None) -> NewExecution:
         try:

@@ -101,7 +101,7 @@ class Registry:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(**{name: facts[name] for name in implementation.argnames})
-            except Exception as error:  # noqa: BLE001  an observer must not disturb a run
+            except (Exception, SystemExit) as error:  # noqa: BLE001  an observer must not disturb a run
                 say.error(f"{implementation.plugin_name}: {hook} raised {type(error).__name__}: {error}")
 
 

@@ -14,6 +14,8 @@ from axisor_executor.run.acting import Acting
 from axisor_executor.run.deciding import Deciders, TooSlow
 from axisor_executor.run.resolve import Resolved
 
+_LONGEST = 500
+
 
 def decide(registered: Registered, context: AccountContext[Any], deciders: Deciders, seconds: float) -> Decision:
     """Return the handler's decision, made within ``seconds``.
@@ -31,12 +33,18 @@ def decide(registered: Registered, context: AccountContext[Any], deciders: Decid
     except TooSlow:
         raise PluginError(f"{plugin}: decide() took longer than {seconds:g} s", code="plugin_timeout") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin's failure is its own job's, and no more
-        raise PluginError(f"{plugin}: {type(error).__name__}: {error}") from None
+        raise PluginError(f"{plugin}: {type(error).__name__}: {_plain(str(error))}") from None
     if stored is None:
         raise PluginError(f"{plugin}: decide() returned {type(decision).__name__}, not a decision")
     if isinstance(decision, Act) and not decision.groups:
         raise PluginError(f"{plugin}: decide() returned Act without a group")
     return decision
+
+
+def _plain(text: str) -> str:
+    """Return a stranger's text fit for a log line and a database: one printable line, cut where it is long."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * _LONGEST]).split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def check_account(resolved: Resolved, policy: str, execution_id: str) -> Alert | None:

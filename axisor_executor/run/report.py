@@ -91,7 +91,8 @@ def tell_held(registry: Registry, subject: Subject, pause: Suspend) -> None:
 
 def alert(registry: Registry, found: Alert) -> None:
     """Say an alert in the log and hand it to every hook."""
-    say.warning(f"Alert {found.kind}: {found.message}", severity=found.severity)
+    name = found.account_name or "unknown"
+    say.warning(f"Alert {found.kind} for account {name}: {found.message}", severity=found.severity)
     registry.tell_alert(found)
 
 

@@ -77,9 +77,10 @@ def stopped(subject: Subject, status: Status, reason: str, message: str) -> Ende
     """Return the end of a run that was not to act: cancelled or expired."""
     head = subject.head(status, None)
     result = {**head, "tradeId": subject.run.trade_id, "reason": reason, "message": message}
-    error = None if status == "cancelled" else {"status": 503, "code": reason, "message": message}
-    log = () if status == "cancelled" else (_failure_entry(subject, None, error or {}),)
-    return Ended(status, result, error, log)
+    if status == "cancelled":
+        return Ended(status, result)
+    error = subject.about({"status": 503, "code": reason, "message": message})
+    return Ended(status, {**result, "error": error}, error, (_failure_entry(subject, None, error),))
 
 
 def failed(subject: Subject, error: Mapping[str, Any], action: str | None) -> Ended:
@@ -108,7 +109,7 @@ def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ende
         if nested:
             result["result"] = {"status": status, "tradeId": result["tradeId"], **nested}
     if error is not None:
-        result["error"] = error
+        result["error"] = error = subject.about(error)
     log = tuple(_entry(subject, outcome) for outcome in outcomes if outcome.was_sent or outcome.status == "failed")
     return Ended(status, result, error, log, outcomes=tuple(outcomes))
 

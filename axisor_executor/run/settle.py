@@ -57,7 +57,10 @@ class Settler:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         if verdict.outcome == "unknown" and _too_old(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
-        say.info(f"Outcome of {sent.action.kind}: {verdict.outcome} ({verdict.reason})", mark="🔎")
+        say.info(
+            f"Outcome of {sent.action.kind} on account {sent.account_id}: {verdict.outcome} ({verdict.reason})",
+            mark="🔎",
+        )
         return commit(self.opener, sent, verdict)
 
     def _look(self, sent: LedgerAction) -> Verdict:
@@ -76,7 +79,8 @@ class Settler:
 
 def commit(opener: Accounts, sent: LedgerAction, verdict: Verdict) -> bool:
     """Write a verdict into the ledger; return whether it is final (``uncertain`` is, and stays ``unknown`` there)."""
-    note: dict[str, Any] = {"code": verdict.outcome, "message": verdict.reason}
+    status = 503 if verdict.outcome == "not_executed" else 504
+    note: dict[str, Any] = {"status": status, "code": verdict.outcome, "message": verdict.reason}
     answer = shown(verdict.trade) if verdict.trade else None
     match verdict.outcome:
         case "executed":

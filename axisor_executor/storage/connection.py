@@ -24,7 +24,7 @@ POOL_WAIT_SECONDS = 15
 
 _SQLITE = {
     "now": "strftime('%Y-%m-%d %H:%M:%f','now')",
-    "later": "strftime('%Y-%m-%d %H:%M:%f','now','+'||?||' seconds')",
+    "later": "strftime('%Y-%m-%d %H:%M:%f','now',?||' seconds')",
     "for_update": "",
 }
 _POSTGRES = {
@@ -135,8 +135,8 @@ class Storage:
             value = value.astimezone(UTC)
             return value.strftime("%Y-%m-%d %H:%M:%S.%f") if self.is_sqlite else value.isoformat(" ")
         if isinstance(value, (dict, list)):
-            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-        return value
+            return json.dumps(_storable(value), separators=(",", ":"), ensure_ascii=False)
+        return _storable(value)
 
     @cached_property
     def tables(self) -> frozenset[str]:
@@ -153,6 +153,20 @@ class Storage:
         if not self.database.is_closed():
             self.database.close()
         self.database.close_all()
+
+
+def _storable(value: Any) -> Any:
+    """Return a value without what PostgreSQL refuses in texts: NUL and halves of surrogate pairs.
+
+    Both come in with messages of others (a plugin's error), and must not keep a run from being recorded.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
 
 
 def instant(value: Any) -> datetime:

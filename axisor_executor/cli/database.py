@@ -1,0 +1,112 @@
+"""``axisor-executor db``: set a database up, and look for what is wrong in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from axisor_executor.cli.environment import database, read_settings
+from axisor_executor.cli.output import console, json_option, plain, write_json
+
+if TYPE_CHECKING:
+    from axisor_executor.cli.findings import Problem
+    from axisor_executor.storage.connection import Storage
+
+_ITEMS_SHOWN = 10
+
+
+@click.group()
+def db() -> None:
+    """Set up and inspect the database at DATABASE_URL."""
+
+
+@db.command()
+def init() -> None:
+    """Create our tables, or bring them up to date.
+
+    In the monolith's database only our own tables are made, beside its. In an empty database its tables are made
+    too. Running it again changes nothing.
+
+    \b
+    Example:
+      DATABASE_URL=sqlite:///axisor.db axisor-executor db init
+    """
+    from axisor_executor.settings import mask_url
+    from axisor_executor.storage.schema import MIGRATIONS, migrate, missing_monolith_tables
+
+    settings = read_settings()
+    with database(settings) as storage:
+        empty = bool(missing_monolith_tables(storage))
+        if empty:
+            _refuse_foreign_tables(storage)
+        ran = migrate(storage, create_monolith_tables=True)
+    if empty:
+        click.echo("Created the monolith-shaped tables: the database was empty")
+    if ran:
+        click.echo(f"Created or updated our tables: schema {len(MIGRATIONS)} ({ran} migration{'s' if ran > 1 else ''})")
+    else:
+        click.echo(f"Nothing to do: schema {len(MIGRATIONS)} is up to date")
+    click.echo(f"Database: {mask_url(settings.require_database())}")
+
+
+@db.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Look for what would make automations fail; the exit status is 1 if there is anything.
+
+    Automations without account, or with one that is gone or another user's; unknown types and invalid configs;
+    credentials that are missing, unreadable or stand in plain text; users with several active accounts. Nothing is
+    changed, and no secret is shown.
+
+    \b
+    Examples:
+      axisor-executor db check
+      axisor-executor db check --json | jq .problems
+    """
+    from axisor_executor.cli.findings import look
+
+    found = look(read_settings(least="CRITICAL"))
+    if as_json:
+        write_json(found.as_dict())
+    else:
+        out = console()
+        for name, value in found.facts.items():
+            out.print(f"{name:<14} {plain(value)}")
+        for problem in found.problems:
+            _show(problem)
+        count = len(found.problems)
+        problems = "1 kind of problem" if count == 1 else f"{count} kinds of problems"
+        out.print(f"[red]{problems}[/]" if count else "[green]✅ No problem found[/]")
+    if found.problems:
+        raise SystemExit(1)
+
+
+def _refuse_foreign_tables(storage: Storage) -> None:
+    """Raise where a database holds other tables than the monolith's and ours: somebody else's is not for us."""
+    from axisor_executor.errors import StorageError
+    from axisor_executor.storage.schema import MONOLITH_TABLES
+
+    others = sorted(name for name in storage.tables - set(MONOLITH_TABLES) if not name.startswith("axisor_"))
+    if others and not storage.tables & set(MONOLITH_TABLES):
+        raise StorageError(
+            f"this database is neither empty nor the monolith's (it has {', '.join(others[:5])}); nothing was changed",
+            code="foreign_database",
+        )
+
+
+def _show(problem: Problem) -> None:
+    out = console()
+    count = f": {len(problem.items)}" if problem.items else ""
+    out.print(f"❌ {plain(problem.message)}{count}", soft_wrap=True)
+    for item in problem.items[:_ITEMS_SHOWN]:
+        out.print(f"     {plain(_told(item))}", soft_wrap=True)
+    if len(problem.items) > _ITEMS_SHOWN:
+        out.print(f"     and {len(problem.items) - _ITEMS_SHOWN} more (--json lists all)")
+    out.print(f"   → {plain(problem.advice)}", soft_wrap=True)
+
+
+def _told(item: dict[str, Any]) -> str:
+    named = {"automationId": "automation", "accountId": "account", "accountName": "", "userId": "user"}
+    parts = [f"{named.get(name, name)} {value}".strip() for name, value in item.items() if name != "message"]
+    return ", ".join(parts) + (f": {item['message']}" if item.get("message") else "")

@@ -1,0 +1,123 @@
+"""``axisor-executor executions``: what ran, and why it did what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from axisor_executor.cli.environment import executor
+from axisor_executor.cli.output import iso, json_option, moment, plain, styled, write_json, write_table
+
+if TYPE_CHECKING:
+    from axisor_executor.storage.executions import Execution
+
+STATUSES = ("queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled")
+
+
+@click.group()
+def executions() -> None:
+    """Runs of automations: list them, and have one explained."""
+
+
+@executions.command("list")
+@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be given more than once.")
+@click.option("--account", help="An account's id or name.")
+@click.option("--automation", help="An automation's id.")
+@click.option("--user", help="A user's id.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most.")
+@json_option
+def list_(
+    status: tuple[str, ...],
+    account: str | None,
+    automation: str | None,
+    user: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List executions, newest first.
+
+    \b
+    Examples:
+      axisor-executor executions list
+      axisor-executor executions list --status failed --status uncertain
+      axisor-executor executions list --account "Main Account" --limit 100 --json
+    """
+    from axisor_executor.cli.explain import select
+
+    with executor() as parts, parts.storage.connection():
+        found = select(parts.storage, statuses=status, account=account, automation=automation, user=user, limit=limit)
+    if as_json:
+        write_json([summary(one) for one in found])
+    elif not found:
+        click.echo("No execution found")
+    else:
+        columns = ("id", "taken (UTC)", "type", "account", "status", "what")
+        write_table(columns, [_row(one) for one in found], whole=("id", "taken (UTC)", "status"), cut=("what",))
+
+
+@executions.command()
+@click.argument("execution_id", metavar="ID")
+@json_option
+def show(execution_id: str, as_json: bool) -> None:
+    """Explain an execution: what was seen, what was decided, what was sent, what came back.
+
+    ID may be the beginning of an id, as long as only one execution has it.
+
+    \b
+    Examples:
+      axisor-executor executions show 019a3c5e-7b1f
+      axisor-executor executions show 019a3c5e-7b1f --json | jq .actions
+    """
+    from axisor_executor.cli.explain import explain, find
+    from axisor_executor.cli.narrate import narrate
+
+    with executor() as parts, parts.storage.connection():
+        explained = explain(parts.storage, find(parts.storage, execution_id))
+    if as_json:
+        write_json(explained)
+    else:
+        narrate(explained)
+
+
+def summary(one: Execution) -> dict[str, Any]:
+    """Return an execution as the list shows it to machines."""
+    return {
+        "id": one.id,
+        "status": one.status,
+        "waitingFor": one.wait_for,
+        "dueAt": iso(one.due_at),
+        "automationId": one.automation_id,
+        "automationType": one.automation_type,
+        "userId": one.user_id,
+        "accountId": one.account_id,
+        "accountName": one.account_name,
+        "action": (one.result or {}).get("action") or one.job.get("action"),
+        "tradeId": (one.result or {}).get("tradeId") or one.trade_id,
+        "lane": one.lane,
+        "createdAt": iso(one.created_at),
+        "startedAt": iso(one.started_at),
+        "finishedAt": iso(one.finished_at),
+        "error": one.error,
+    }
+
+
+def _row(one: Execution) -> tuple[str, ...]:
+    return (
+        one.id,
+        moment(one.created_at),
+        plain(one.automation_type),
+        plain(one.account_name),
+        styled(one.status) + (f" ({one.wait_for})" if one.wait_for else ""),
+        plain(_what(one)),
+    )
+
+
+def _what(one: Execution) -> str | None:
+    """Say in a few words what came of it: the error, the reason for waiting, or the action."""
+    if one.error:
+        return f"{one.error.get('code')}: {one.error.get('message')}"
+    result = one.result or {}
+    nested = result.get("result")
+    reason = (nested.get("reason") if isinstance(nested, dict) else None) or result.get("message")
+    return reason or result.get("action") or one.job.get("action")

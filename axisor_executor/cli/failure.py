@@ -1,0 +1,51 @@
+"""How a command fails: one clear message on standard error, never a traceback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from axisor_executor.errors import AxisorError, StorageError
+
+
+class Failure(click.ClickException):
+    """``error: <message> [code]`` on standard error, exit status 1."""
+
+    exit_code = 1
+
+    def __init__(self, error: AxisorError) -> None:
+        super().__init__(error.message)
+        self.code = error.code
+
+    def show(self, file: Any = None) -> None:
+        """Print it."""
+        click.echo(f"{click.style('error:', fg='red')} {self.message} [{self.code}]", file=file, err=file is None)
+
+
+class CommandLine(click.Group):
+    """A group that lists its commands in the order they were added, and turns our errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the names as they were added."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except AxisorError as error:
+            raise Failure(error) from None
+        except Exception as error:
+            known = _database_error(error)
+            if known is None:
+                raise
+            raise Failure(known) from None
+
+
+def _database_error(error: Exception) -> AxisorError | None:
+    """Return our error for one of the database's own, ``None`` for anything else."""
+    if type(error).__module__.partition(".")[0] != "peewee":
+        return None
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return StorageError(f"the database refused: {reason}", code="database_error")

@@ -1,0 +1,103 @@
+"""How commands write: tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_WIDTH = 160
+STYLES = {
+    "completed": "green",
+    "pending": "yellow",
+    "cancelled": "yellow",
+    "failed": "red",
+    "uncertain": "bold red",
+    "expired": "red",
+    "running": "cyan",
+    "waiting": "cyan",
+    "queued": "cyan",
+    "confirmed": "green",
+    "rejected": "red",
+    "unknown": "bold red",
+    "loaded": "green",
+    "disabled": "yellow",
+}
+
+json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON, for machines."
+)
+
+
+def console() -> Console:
+    """Return where to write: as wide as the terminal, and wide enough where there is none."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+
+
+def write_json(value: Any) -> None:
+    """Write a value as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def write_table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], *, whole: Iterable[str] = (), cut: Iterable[str] = ()
+) -> None:
+    """Write rows as a table, whose cells may hold rich's markup.
+
+    Columns in ``whole`` are neither wrapped nor cut, those in ``cut`` end with an ellipsis where they don't fit.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        one_line = name in whole or name in cut
+        table.add_column(name, no_wrap=one_line, overflow="ellipsis" if one_line else "fold")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def styled(word: str) -> str:
+    """Return a status in its colour, as rich's markup."""
+    from rich.markup import escape
+
+    style = STYLES.get(word)
+    return f"[{style}]{escape(word)}[/]" if style else escape(word)
+
+
+def plain(value: Any) -> str:
+    """Return a value as a cell: a dash for nothing, and nothing of it taken for markup."""
+    from rich.markup import escape
+
+    return "–" if value is None or value == "" else escape(str(value))
+
+
+def moment(value: datetime | None) -> str:
+    """Return an instant in UTC to the second, as people read it."""
+    return "–" if value is None else value.astimezone(UTC).strftime("%m-%d %H:%M:%S")
+
+
+def iso(value: datetime | None) -> str | None:
+    """Return an instant as machines read it."""
+    from axisor_executor.observe.logs import timestamp
+
+    return None if value is None else timestamp(value)
+
+
+def facts(values: Mapping[str, Any]) -> str:
+    """Return a flat mapping as ``name value`` pairs; nested values as JSON."""
+    return ", ".join(
+        f"{name} {json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value}"
+        for name, value in values.items()
+        if value is not None
+    )

@@ -1,0 +1,167 @@
+"""``axisor-executor pause`` and ``resume``, ``executions retry`` and ``resolve``: what a person may change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from axisor_executor.cli.environment import executor
+from axisor_executor.cli.output import json_option, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from axisor_executor.storage.actions import LedgerAction
+    from axisor_executor.storage.switches import Scope
+
+
+def _scope_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--automation", metavar="ID", help="Only this automation."),
+        click.option("--account", metavar="ID", help="Only this exchange account."),
+        click.option("--exchange", metavar="SLUG", help="Only this exchange, such as lnmarkets."),
+        click.option("--all", "everything", is_flag=True, help="Everything."),
+    ):
+        command = option(command)
+    return command
+
+
+def _scope(everything: bool, exchange: str | None, account: str | None, automation: str | None) -> tuple[Scope, str]:
+    chosen: list[tuple[Scope, str]] = [("all", "")] if everything else []
+    given: list[tuple[Scope, str | None]] = [("exchange", exchange), ("account", account), ("automation", automation)]
+    chosen += [(scope, scope_id) for scope, scope_id in given if scope_id]
+    if len(chosen) != 1:
+        raise click.UsageError("Choose one of --all, --exchange, --account and --automation.")
+    return chosen[0]
+
+
+@click.command()
+@_scope_options
+@click.option("--reduce-only", is_flag=True, help="Let pass what reduces risk; hold back entries and cash-ins.")
+@click.option("--reason", help="Why; shown by `status`.")
+@json_option
+def pause(
+    everything: bool,
+    exchange: str | None,
+    account: str | None,
+    automation: str | None,
+    reduce_only: bool,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Stop sending. Returns once no request can leave in the scope any more, and lists what was already out.
+
+    Paused work waits in the database, until `resume` or until it is too old.
+
+    \b
+    Examples:
+      axisor-executor pause --all --reason "exchange maintenance"
+      axisor-executor pause --account 2f0c8a7e --reduce-only
+    """
+    from axisor_executor import switching
+
+    scope, scope_id = _scope(everything, exchange, account, automation)
+    with executor() as parts:
+        paused = switching.pause(
+            parts.storage,
+            scope,
+            scope_id,
+            mode="reduce_only" if reduce_only else "paused",
+            reason=reason,
+            window_seconds=parts.settings.signature_window_seconds,
+        )
+    if as_json:
+        write_json({"scope": scope, "id": scope_id or None, "alreadyOut": [_out(one) for one in paused.already_out]})
+        return
+    click.echo(f"{_named(scope, scope_id)} is {'reduce-only' if reduce_only else 'paused'}; nothing leaves any more.")
+    for one in paused.already_out:
+        told = _out(one)
+        click.echo(f"Already out: {told['action']} of execution {told['executionId']}: {told['status']}")
+
+
+@click.command()
+@_scope_options
+def resume(everything: bool, exchange: str | None, account: str | None, automation: str | None) -> None:
+    """Take a switch away; what waited for it goes on at once.
+
+    \b
+    Example:
+      axisor-executor resume --all
+    """
+    from axisor_executor import switching
+
+    scope, scope_id = _scope(everything, exchange, account, automation)
+    with executor() as parts:
+        removed = switching.resume(parts.storage, scope, scope_id)
+    click.echo(f"{_named(scope, scope_id)} {'goes on' if removed else 'had no switch'}.")
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+def retry(execution_id: str) -> None:
+    """Try an execution again that failed, expired, was cancelled or is uncertain.
+
+    What is not known is reconciled first, what took effect is never done again, the rest is decided anew.
+
+    \b
+    Example:
+      axisor-executor executions retry 019a3c5e-7b1f
+    """
+    from axisor_executor import interventions
+    from axisor_executor.cli.explain import find
+
+    with executor() as parts:
+        with parts.storage.connection():
+            found = find(parts.storage, execution_id)
+        policy = parts.settings.policy_for(found.automation_type or "")
+        again = interventions.retry(parts.storage, found.id, max_age_seconds=policy.max_age_seconds)
+        parts.intake.wake(again)
+    click.echo(f"Execution {found.id} was {found.status} and is tried again.")
+
+
+@click.command()
+@click.argument("execution_id", metavar="ID")
+@click.option("--executed", "verdict", flag_value="executed", help="It took effect on the exchange.")
+@click.option("--not-executed", "verdict", flag_value="not_executed", help="It did not, and can't any more.")
+@click.option("--trade", metavar="ID", help="The trade that an executed entry opened.")
+@json_option
+def resolve(execution_id: str, verdict: str | None, trade: str | None, as_json: bool) -> None:
+    """Say what became of an uncertain execution. What it held back is free again.
+
+    Look at the account on the exchange first: your word is taken.
+
+    \b
+    Examples:
+      axisor-executor executions resolve 019a3c5e-7b1f --executed --trade b87eef8a-52ab-4fea-adcf-22a4a2b7d1a3
+      axisor-executor executions resolve 019a3c5e-7b1f --not-executed
+    """
+    from axisor_executor import interventions
+    from axisor_executor.cli.explain import find
+
+    if verdict not in ("executed", "not_executed"):
+        raise click.UsageError("Choose --executed or --not-executed.")
+    with executor() as parts:
+        with parts.storage.connection():
+            found = find(parts.storage, execution_id)
+        result = interventions.resolve(
+            parts.storage, found.id, "executed" if verdict == "executed" else "not_executed", trade_id=trade
+        )
+    if as_json:
+        write_json(result)
+    else:
+        click.echo(f"Execution {found.id} is {result['status']} now.")
+
+
+def _out(action: LedgerAction) -> dict[str, str | None]:
+    return {
+        "executionId": action.execution_id,
+        "accountId": action.account_id,
+        "action": action.action.kind,
+        "tradeId": action.action.target,
+        "status": action.status,
+    }
+
+
+def _named(scope: str, scope_id: str) -> str:
+    return "Everything" if scope == "all" else f"{scope.capitalize()} {scope_id}"
