@@ -10,8 +10,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import peewee
-
 from axisor_executor.automation import (
     AccountContext,
     AccountInfo,
@@ -37,7 +35,7 @@ from axisor_executor.plugins import Registry
 from axisor_executor.run import points, report, spend
 from axisor_executor.run import result as results
 from axisor_executor.run.acting import Accounts, Acting
-from axisor_executor.run.decide import check_account, check_plan, decide, record_of
+from axisor_executor.run.decide import check_account, check_plan, check_reopens, decide, record_of
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop, Suspend
 from axisor_executor.run.follow import HELD_RETRY_SECONDS, REOPEN_SECONDS, Follower
@@ -49,7 +47,7 @@ from axisor_executor.run.settle import Settler
 from axisor_executor.settings import Settings
 from axisor_executor.storage import accounts, actions, executions, switches
 from axisor_executor.storage.actions import LedgerAction
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.workers import Presence
 
@@ -155,12 +153,13 @@ class Run:
             return self._retry_or_fail(error)
         except Held as error:
             raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=self._owes_reopen()) from None
-        except (Suspend, LeaseLost, StorageError, peewee.PeeweeException):
+        except (Suspend, LeaseLost, StorageError, *BROKEN):
             raise
         except AxisorError as error:
             return self._fail(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not run again and again
-            say.crash(f"Internal error: {type(error).__name__}")
+            name = self.subject.account_name or self.run.account_name or "unknown"
+            say.crash(f"Internal error for account {name}: {type(error).__name__}")
             return self._fail(AxisorError("Internal error; the log has the details", account_id=self.run.account_id))
 
     def _carry_out(self) -> Ended:
@@ -183,19 +182,15 @@ class Run:
         acting = self._open(resolved.account)
         decision = self._decide(resolved, acting)
         if isinstance(decision, Act):
-            decision = spend.guard(self.storage, decision, resolved)
+            decision = spend.guard(self.storage, _without(decision, kept), resolved)
         record = record_of(resolved, acting)
-        if isinstance(decision, Wait) and kept:
+        if kept and (isinstance(decision, Wait) or not decision.groups):
             return results.acted(self.subject, Act(groups=(), action=resolved.action, lists_trades=True), kept)
         if isinstance(decision, Wait):
             plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
             return results.waited(self.subject, decision, resolved.action, plan)
-        # What replaced a trade counts as that trade: it was reduced by this very execution.
-        keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
-        decision = dataclasses.replace(
-            decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys)
-        )
         check_plan(decision, resolved, self.settings.inactive_accounts)
+        check_reopens(decision, acting, resolved.registered.found.display_name)
         planned = actions.plan(self.storage, self.run, decision, record)
         points.reached("planned")
         self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.run.plan_version + 1)
@@ -250,7 +245,8 @@ class Run:
         if account.id != self.run.account_id:
             raise Stop("cancelled", "rebound", f"Automation {found.id} was bound to another account meanwhile")
         check_switched_on(found)
-        resolved = resolve(self.executor.registry, found, account, self.job)
+        deciders, seconds = self.executor.deciders, self.settings.decide_seconds
+        resolved = resolve(self.executor.registry, found, account, self.job, deciders, seconds)
         self.title, self.action = resolved.registered.handler.title, resolved.action
         alert = check_account(resolved, self.settings.inactive_accounts, self.run.id)
         if alert is not None:
@@ -378,3 +374,11 @@ class Run:
         except LeaseLost as error:
             say.warning(f"Run given up: {error}")
             return None
+
+
+def _without(decision: Act, kept: list[GroupOutcome]) -> Act:
+    """Leave out what this execution has touched before; what replaced a trade counts as that trade."""
+    keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
+    return dataclasses.replace(
+        decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys)
+    )

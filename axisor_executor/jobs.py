@@ -12,6 +12,8 @@ from pydantic.alias_generators import to_camel
 from axisor_executor.errors import InvalidJob
 
 MAX_BYTES = 16_384
+_MOST_PROBLEMS = 10
+_LONGEST_KEY = 60
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
@@ -53,11 +55,13 @@ def parse_job(raw: Job | Mapping[str, Any]) -> Job:
     try:
         job = Job.model_validate(values)
     except ValidationError as error:
-        problems = (
-            f"{'.'.join(str(part) for part in item['loc'])}: {_message(item)}"
+        problems = [
+            f"{'.'.join(str(part) for part in item['loc'])[:_LONGEST_KEY]}: {_message(item)}"
             for item in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidJob(f"malformed job: {'; '.join(problems)}") from None
+        ]
+        more = len(problems) - _MOST_PROBLEMS
+        told = problems[:_MOST_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
+        raise InvalidJob(f"malformed job: {'; '.join(told)}") from None
     if len(json.dumps(job.as_wire())) > MAX_BYTES:
         raise InvalidJob(f"malformed job: larger than {MAX_BYTES} bytes")
     return job

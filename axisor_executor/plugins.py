@@ -150,6 +150,9 @@ class _Loader:
     def load(self, found: Found) -> Plugin:
         if self.disabled & {found.name, found.distribution}:
             return Plugin(found, "disabled", "AXISOR_DISABLED_PLUGINS")
+        if self.manager.has_plugin(found.display_name):
+            say.error(f"Plugin {found.display_name} failed to load: another one is called the same")
+            return Plugin(found, "failed", "its distribution has another entry point of this name")
         try:
             module = found.load()
             _check_names(module)
@@ -228,8 +231,11 @@ def _twice(what: str, first: Found, second: Found) -> PluginError:
 
 
 def _check_names(module: Any) -> None:
-    """Refuse hooks that pluggy would pass over in silence: misspelt, or without the marker."""
+    """Refuse hooks that would be passed over in silence: misspelt, without the marker, or as a wrapper."""
     for name, member in inspect.getmembers(module, inspect.isroutine):
+        marker = getattr(member, f"{hookspecs.PROJECT}_impl", None) or {}
+        if marker.get("wrapper") or marker.get("hookwrapper"):
+            raise PluginError(f"{name} is a wrapper: hooks are called one by one, so there is nothing to wrap")
         if not name.startswith(PREFIX):
             continue
         if name not in _SPECIFIED:

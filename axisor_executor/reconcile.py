@@ -65,6 +65,7 @@ def baseline_of(trade: Trade | None) -> dict[str, Any]:
         "margin": trade.margin,
         "liquidation": str(trade.liquidation),
         "stoploss": None if trade.stoploss is None else str(trade.stoploss),
+        "stoploss_trails": trade.stoploss_trailing_distance is not None,
         "takeprofit": None if trade.takeprofit is None else str(trade.takeprofit),
         "sum_funding_fees": trade.sum_funding_fees,
         "sum_cash_in": trade.sum_cash_in,
@@ -175,12 +176,16 @@ def _judge_level(
     if seen.trade is None:
         return _gone(dead)
     now: Decimal | None = getattr(seen.trade, name)
-    if now == target:
+    trails = name == "stoploss" and seen.trade.stoploss_trailing_distance is not None
+    if now == target and not trails:
         return Verdict("executed", f"the {name} is {target}", seen.trade)
     if seen.trade.state in ("closed", "canceled"):
         return Verdict("superseded", f"the trade is {seen.trade.state}", seen.trade)
+    if trails and baseline.get("stoploss_trails"):
+        # It moves by itself, perhaps to our very value; ours would have fixed it.
+        return _nothing_yet(dead, seen, "the stoploss is still trailing")
     before = None if baseline.get(name) is None else Decimal(baseline[name])
-    if now == before:
+    if now == before and not trails:
         return _nothing_yet(dead, seen, f"the {name} is still {now}")
     return Verdict("superseded", f"someone else set the {name} to {now}", seen.trade)
 

@@ -23,7 +23,7 @@ from axisor_executor.automation import (
     AutomationInfo,
     JobInfo,
 )
-from axisor_executor.errors import StaleData
+from axisor_executor.errors import StaleData, Unavailable
 from axisor_executor.exchange.base import OrderType, Side, Trade, TradeState
 
 ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
@@ -38,13 +38,14 @@ ACCOUNT = AccountInfo(id="account-1", name="Main Account", user_id="user-1", exc
 class PlainReads:
     """Facts given as plain values; ``asked`` lists what the handler read, in order.
 
-    ``None`` for the price or the balance stands for one that could not be read: asking for it raises ``StaleData``.
+    ``None`` stands for what could not be read: asking for the price or the balance then raises ``StaleData``, asking
+    for trades ``Unavailable``.
     """
 
     last_price: Decimal | None = LAST_PRICE
-    running_trades: tuple[Trade, ...] = ()
-    orders: tuple[Trade, ...] = ()
-    finished_trades: tuple[Trade, ...] = ()
+    running_trades: tuple[Trade, ...] | None = ()
+    orders: tuple[Trade, ...] | None = ()
+    finished_trades: tuple[Trade, ...] | None = ()
     free_balance: int | None = 1_000_000
     own: tuple[Trade, ...] = ()
     lineage: Mapping[str, str] = field(default_factory=dict)
@@ -58,15 +59,16 @@ class PlainReads:
 
     def running(self) -> Sequence[Trade]:
         self.asked.append("running")
-        return self.running_trades
+        return _readable("running trades", self.running_trades)
 
     def open_orders(self) -> Sequence[Trade]:
         self.asked.append("open_orders")
-        return self.orders
+        return _readable("open orders", self.orders)
 
     def finished(self, trade_id: str) -> Trade | None:
         self.asked.append("finished")
-        return next((trade for trade in self.finished_trades if trade.id == trade_id), None)
+        finished = _readable("closed trades", self.finished_trades)
+        return next((trade for trade in finished if trade.id == trade_id), None)
 
     def balance(self) -> int:
         self.asked.append("balance")
@@ -86,6 +88,12 @@ class PlainReads:
         return trade_id
 
 
+def _readable(what: str, trades: tuple[Trade, ...] | None) -> tuple[Trade, ...]:
+    if trades is None:
+        raise Unavailable(f"the {what} could not be read")
+    return trades
+
+
 def make_context(
     config: ConfigT | Mapping[str, Any],
     *,
@@ -93,9 +101,9 @@ def make_context(
     action: str | None = None,
     trade_id: str | None = None,
     price: Decimal | int | str | None = LAST_PRICE,
-    running: Sequence[Trade] = (),
-    open_orders: Sequence[Trade] = (),
-    finished: Sequence[Trade] = (),
+    running: Sequence[Trade] | None = (),
+    open_orders: Sequence[Trade] | None = (),
+    finished: Sequence[Trade] | None = (),
     balance: int | None = 1_000_000,
     own: Sequence[Trade] = (),
     lineage: Mapping[str, str] | None = None,
@@ -110,7 +118,7 @@ def make_context(
         action: the job's action; ``None``: the config's.
         trade_id: the job's trade; the lineage is followed.
         price: the last price in USD per BTC; ``None``: stale, reading it raises ``StaleData``.
-        running, open_orders, finished: the account's trades by state.
+        running, open_orders, finished: the account's trades by state; ``None``: reading them raises ``Unavailable``.
         balance: free sats; ``None``: it can't be read.
         own: the running trades and open orders that this automation opened.
         lineage: old trade id -> the id that replaced it.
@@ -126,9 +134,9 @@ def make_context(
         config = config.model_copy(update={"action": chosen})
     reads = PlainReads(
         last_price=None if price is None else Decimal(price),
-        running_trades=tuple(running),
-        orders=tuple(open_orders),
-        finished_trades=tuple(finished),
+        running_trades=None if running is None else tuple(running),
+        orders=None if open_orders is None else tuple(open_orders),
+        finished_trades=None if finished is None else tuple(finished),
         free_balance=balance,
         own=tuple(own),
         lineage=dict(lineage or {}),

@@ -102,11 +102,16 @@ class AccountContext(Generic[ConfigT]):
         return self.reads.current_id(trade_id)
 
     def find_trade(self, trade_id: str) -> Trade | None:
-        """Return the account's trade of this id in whatever state, following the lineage; ``None``: not there."""
+        """Return the account's trade of this id in whatever state, following the lineage; ``None``: not there.
+
+        Running trades are read first, open orders only for one that does not run, and the history only for one that
+        is neither: what can't be read further on never hides a running trade.
+        """
         wanted = self.current_id(trade_id)
-        for trade in (*self.reads.running(), *self.reads.open_orders()):
-            if trade.id == wanted:
-                return trade
+        for read in (self.reads.running, self.reads.open_orders):
+            for trade in read():
+                if trade.id == wanted:
+                    return trade
         return self.reads.finished(wanted)
 
     def trade(self) -> Trade:

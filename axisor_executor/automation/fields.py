@@ -19,6 +19,16 @@ from axisor_executor.arithmetic import MAX_PRICE
 from axisor_executor.exchange.base import PRICE_STEP
 
 _TEXT = r"^[+-]?[0-9]{1,15}(\.[0-9]{1,15})?$"
+_SHOWN = 80
+
+
+def quoted(value: Any) -> str:
+    """Return a config's value as an error message shows it: as it is written, cut to 80 characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def to_decimal(value: Any) -> Decimal:
@@ -30,26 +40,30 @@ def to_decimal(value: Any) -> Decimal:
     if isinstance(value, Decimal):
         number = value
     elif isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"must be a number, got {value!r}")  # noqa: TRY004  (pydantic reports ValueError alone)
+        raise ValueError(f"must be a number, got {quoted(value)}")  # noqa: TRY004  (pydantic reports ValueError alone)
     elif isinstance(value, str):
         if not re.fullmatch(_TEXT, value.strip()):
-            raise ValueError(f"must be a number, got {value!r}")
+            raise ValueError(f"must be a number, got {quoted(value)}")
         number = Decimal(value.strip())
     else:
         number = Decimal(repr(value))
     if not number.is_finite():
-        raise ValueError(f"must be a finite number, got {value!r}")
+        raise ValueError(f"must be a finite number, got {quoted(value)}")
     return number
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A decimal number. ``above`` excludes its bound, ``least`` and ``most`` include it; messages show ``unit``."""
+    """A decimal number. ``above`` excludes its bound, ``least`` and ``most`` include it; messages show ``unit``.
+
+    ``if_absent`` says, where 0 is refused, what leaving the key out would do (``"to act at any price"``).
+    """
 
     unit: str = ""
     above: Decimal | int | None = None
     least: Decimal | int | None = None
     most: Decimal | int | None = None
+    if_absent: str = ""
 
     @property
     def allowed(self) -> str:
@@ -70,10 +84,14 @@ class Number:
         try:
             number = to_decimal(value)
         except ValueError:
-            raise ValueError(f"must be {self.allowed}, got {value!r}") from None
+            raise ValueError(f"must be {self.allowed}, got {quoted(value)}") from None
         if not self._within(number):
-            raise ValueError(f"must be {self.allowed}, got {value!r}")
+            raise ValueError(f"must be {self.allowed}, got {quoted(value)}{self._hint(number)}")
         return self._convert(number)
+
+    def _hint(self, number: Decimal) -> str:
+        """Say to whoever wrote 0 for "none" how to say so, and what it means."""
+        return f"; leave the key out {self.if_absent}" if number == 0 and self.if_absent else ""
 
     def _noun(self) -> str:
         return "a number"

@@ -12,20 +12,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axisor_executor.automation.context import AccountContext
 from axisor_executor.automation.decisions import Decision
-from axisor_executor.automation.fields import Whole
-from axisor_executor.errors import InvalidConfig, InvalidJob
+from axisor_executor.automation.fields import Whole, quoted
+from axisor_executor.errors import AxisorError, InvalidConfig, InvalidJob
 
 Lane = Literal["protect", "default"]
+LONGEST_COOLDOWN = 31_536_000
+ALL_SATS = 2_100_000_000_000_000
+"""All bitcoin there will ever be, in sats."""
 
 
 class AutomationConfig(BaseModel):
     """Base of the config models: frozen, snake_case, and strict about keys it does not know.
 
     A misspelt key must not silently turn a condition off, so unknown keys are refused. ``ignored_keys`` are those
-    that existing rows carry and nothing acts on: they are accepted, and said once in a warning.
+    that existing rows carry and nothing acts on: they are accepted, and said once in a warning, as are those that the
+    chosen action has no use for (:attr:`used_only_by`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    used_only_by: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """Keys that some actions alone use, with those actions. For any other action they count as left out, whatever
+    their value: existing rows carry forms' defaults (0, "") there. Never name a key that is a condition."""
 
     ignored_keys: ClassVar[frozenset[str]] = frozenset(
         {
@@ -42,14 +50,15 @@ class AutomationConfig(BaseModel):
 class SpendGuards(BaseModel):
     """Keys that the core enforces for any automation whose config has them; mix it into a config model."""
 
-    cooldown_seconds: Annotated[int, Whole(above=0, unit="seconds")] | None = Field(
+    cooldown_seconds: Annotated[int, Whole(above=0, most=LONGEST_COOLDOWN, unit="seconds")] | None = Field(
         None,
         description=(
-            "After this automation has acted on a trade, it leaves it, and what replaced it, alone for this long."
+            "After this automation has acted on a trade, it leaves it, and what replaced it, alone for this long;"
+            " a year at most."
         ),
         examples=[300],
     )
-    max_daily_add_margin: Annotated[int, Whole(above=0, unit="sats")] | None = Field(
+    max_daily_add_margin: Annotated[int, Whole(above=0, most=ALL_SATS, unit="sats")] | None = Field(
         None,
         description="The most that this automation adds to margins on its account in any 24 hours; more is refused.",
         examples=[100_000],
@@ -99,32 +108,31 @@ class AutomationHandler(ABC, Generic[ConfigT]):
         if job_action and job_action != self.type:
             if job_action not in self.actions:
                 raise InvalidJob(
-                    f"action {job_action!r} is none of {self.type}'s: {', '.join(sorted(self.actions))}",
+                    f"action {quoted(job_action)} is none of {self.type}'s: {', '.join(sorted(self.actions))}",
                     code="unknown_action",
                 )
             return job_action
         action = config.get("action")
         if len(self.actions) == 1 and action in (None, self.type):
             return next(iter(self.actions))
-        if action not in self.actions:
+        if not isinstance(action, str) or action not in self.actions:
             raise InvalidConfig(
-                f"action: must be one of {', '.join(sorted(self.actions))}, got {action!r}"
+                f"action: must be one of {', '.join(sorted(self.actions))}, got {quoted(action)}"
                 if action is not None
                 else f"action: missing; must be one of {', '.join(sorted(self.actions))}"
             )
-        return str(action)
+        return action
 
     def parse_config(self, raw: Mapping[str, Any], action: str) -> ConfigT:
-        """Validate a row's config for ``action``; ``null`` counts as left out.
+        """Validate a row's config for ``action``; ``null``, and what the action has no use for, count as left out.
 
         Raises:
             InvalidConfig: every problem, one per line, each with its key.
         """
         fields = self.config_model.model_fields
+        left_out = self.config_model.ignored_keys | self._unused(action)
         values = {
-            key: value
-            for key, value in raw.items()
-            if key not in self.config_model.ignored_keys and not (value is None and key in fields)
+            key: value for key, value in raw.items() if key not in left_out and not (value is None and key in fields)
         }
         if "action" in fields:
             values["action"] = action
@@ -135,13 +143,27 @@ class AutomationHandler(ABC, Generic[ConfigT]):
                 "; ".join(_problem(item, self.config_model) for item in error.errors(include_url=False))
             ) from None
 
-    def ignored(self, raw: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the keys of a config that are accepted but not acted on."""
-        return tuple(sorted(self.config_model.ignored_keys & raw.keys()))
+    def ignored(self, raw: Mapping[str, Any], action: str | None = None) -> tuple[str, ...]:
+        """Return the keys of a config that are accepted but not acted on by ``action`` (``None``: the config's own)."""
+        if action is None:
+            try:
+                action = self.choose_action(None, raw)
+            except AxisorError:
+                return tuple(sorted(self.config_model.ignored_keys & raw.keys()))
+        unused = {key for key in self._unused(action) if raw.get(key) is not None}
+        return tuple(sorted((self.config_model.ignored_keys & raw.keys()) | unused))
+
+    def _unused(self, action: str) -> frozenset[str]:
+        only = self.config_model.used_only_by
+        return frozenset(key for key, actions in only.items() if action not in actions)
+
+
+_LONGEST_KEY = 80
 
 
 def _problem(item: Mapping[str, Any], model: builtins.type[BaseModel]) -> str:
     key = ".".join(str(part) for part in item["loc"])
+    key = key if len(key) <= _LONGEST_KEY else f"{key[: _LONGEST_KEY - 3]}..."
     if item["type"] == "extra_forbidden":
         close = difflib.get_close_matches(key, model.model_fields, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""

@@ -50,7 +50,7 @@ def init() -> None:
     click.echo(f"Database: {mask_url(settings.require_database())}")
 
 
-@db.command()
+@db.command(short_help="Look for what would make automations fail.")
 @json_option
 def check(as_json: bool) -> None:
     """Look for what would make automations fail; the exit status is 1 if there is anything.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(short_help="Carry out every action on this machine, and check it.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document at the end, and nothing before.")
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, and say how to use it.")
 def demo(as_json: bool, keep: bool) -> None:

@@ -56,7 +56,7 @@ def list_(
         write_table(columns, [_row(one) for one in found], whole=("id", "taken (UTC)", "status"), cut=("what",))
 
 
-@executions.command()
+@executions.command(short_help="Explain an execution, from the job to the result.")
 @click.argument("execution_id", metavar="ID")
 @json_option
 def show(execution_id: str, as_json: bool) -> None:

@@ -259,13 +259,14 @@ def _check_configs(found: Findings, automations: list[_Automation], registry: Re
 
 def _config_problem(automation: _Automation, registry: Registry) -> str | None:
     handler = registry.handlers[automation.type].handler
-    try:
+    try:  # PostgreSQL hands a JSON text over without its quotes
         config = document(automation.config)
-        if not isinstance(config, Mapping):
-            return f"must be a JSON object, got {type(config).__name__}"
+    except ValueError:
+        config = None
+    if not isinstance(config, Mapping):
+        return "config: must be a JSON object"
+    try:
         handler.parse_config(config, handler.choose_action(None, config))
     except AxisorError as error:
         return error.message
-    except ValueError:
-        return "is not JSON"
     return None

@@ -49,7 +49,7 @@ def migrate() -> None:
     """Bring rows from before multi-account up to date."""
 
 
-@migrate.command()
+@migrate.command(short_help="Bind automations without an account to the active one.")
 @click.option("--user", required=True, help="Whose automations.")
 @json_option
 def automations(user: str, as_json: bool) -> None:

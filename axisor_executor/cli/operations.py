@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BEATS_MISSED = 3
 
 
-@click.command()
+@click.command(short_help="Look once for executions that must go on.")
 def recover() -> None:
     """Look once for executions that must go on, and put them back on the queue.
 

@@ -53,15 +53,18 @@ def write_table(
 ) -> None:
     """Write rows as a table, whose cells may hold rich's markup.
 
-    Columns in ``whole`` are neither wrapped nor cut, those in ``cut`` end with an ellipsis where they don't fit.
+    Columns in ``whole`` are neither wrapped nor cut; one in ``cut`` gets the rest of the line, and ends with an
+    ellipsis where that is too short.
     """
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=bool(cut))
     for name in columns:
         one_line = name in whole or name in cut
-        table.add_column(name, no_wrap=one_line, overflow="ellipsis" if one_line else "fold")
+        table.add_column(
+            name, no_wrap=one_line, overflow="ellipsis" if one_line else "fold", ratio=1 if name in cut else None
+        )
     for row in rows:
         table.add_row(*row)
     console().print(table)

@@ -29,7 +29,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         _list(as_json=as_json)
 
 
-@plugins.command("list")
+@plugins.command("list", short_help="List the installed plugins.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the installed plugins: types, actions with their lanes, version, state."""

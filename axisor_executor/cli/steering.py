@@ -97,7 +97,7 @@ def resume(everything: bool, exchange: str | None, account: str | None, automati
     click.echo(f"{_named(scope, scope_id)} {'goes on' if removed else 'had no switch'}.")
 
 
-@click.command()
+@click.command(short_help="Try an execution again that did not end well.")
 @click.argument("execution_id", metavar="ID")
 def retry(execution_id: str) -> None:
     """Try an execution again that failed, expired, was cancelled or is uncertain.

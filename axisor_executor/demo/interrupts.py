@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Turns SIGINT, SIGTERM and SIGHUP into ``KeyboardInterrupt``, and keeps it back inside :meth:`held`."""
+    """Turns SIGINT, SIGTERM and SIGHUP into ``KeyboardInterrupt``, but for where it would do harm."""
 
     def __init__(self) -> None:
         self._held = 0
@@ -40,6 +40,16 @@ class Interrupts:
             self._held -= 1
         if self._arrived and not self._held:
             self._strike()
+
+    @contextmanager
+    def dropped(self) -> Iterator[None]:
+        """Let the block run to its end, which is the end of everything: an interrupt asks for nothing more."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self._arrived = False
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  a handler's signature
         self._arrived = True

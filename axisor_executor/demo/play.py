@@ -35,7 +35,7 @@ def play(*, as_json: bool = False, keep: bool = False) -> int:
             if keep:
                 _keep(stack, evidence, as_json=as_json)
         except KeyboardInterrupt:
-            click.echo("Interrupted: everything is being stopped and removed.", err=True)
+            click.echo("Interrupted: stopping and removing everything", err=True)
             return INTERRUPTED
         finally:
             stack.stop()
@@ -69,7 +69,7 @@ def _keep(stack: Stack, evidence: Evidence, *, as_json: bool) -> None:
     try:
         keep_running(stack)
     except KeyboardInterrupt:
-        click.echo("Stopping.", err=True)
+        click.echo("Stopping and removing everything", err=True)
 
 
 def _document(evidence: Evidence, checks: list[Check], seconds: float) -> dict[str, Any]:

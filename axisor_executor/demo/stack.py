@@ -77,7 +77,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop everything and remove the folder. May be called again, and before anything was started."""
-        with self.interrupts.held():
+        with self.interrupts.dropped():
             if self._runtime is not None:
                 self._runtime.close()
             for child in (self._worker, self._paper_process, self.redis):

@@ -52,7 +52,6 @@ class ExchangeAccount:
     """The exchange's own view of the account: its user id and the free balance in sats."""
 
     id: str
-    username: str
     balance: int
 
 

@@ -62,9 +62,7 @@ def ticker(value: Any) -> Ticker:
 def account(value: Any) -> ExchangeAccount:
     """Read the account."""
     fields = _fields(value)
-    return ExchangeAccount(
-        id=_text(fields, "id"), username=_text(fields, "username"), balance=_whole(fields, "balance")
-    )
+    return ExchangeAccount(id=_text(fields, "id"), balance=_whole(fields, "balance"))
 
 
 def trade(value: Any) -> Trade:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 ROOT = "axisor_executor"
+JOINERS = "\u200d\ufe0f"  # they hold emoji together
 RUNS = "axisor_executor.runs"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -82,13 +83,23 @@ def timestamp(moment: datetime | None = None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def one_line(text: str, longest: int = 2000) -> str:
+    """Return a text of others' fit for a terminal and a database: one printable line, cut where it is long.
+
+    Names and ids come from rows and jobs; a line break or an escape sequence in one must not forge a line.
+    """
+    kept = "".join(letter if letter.isprintable() or letter in JOINERS else " " for letter in text[: 4 * longest])
+    line = " ".join(kept.split())
+    return line if len(line) <= longest else f"{line[:longest]}..."
+
+
 class HumanFormatter(logging.Formatter):
     """``12:30:05.123 ✅ AUTOMATION EXECUTOR - text``."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         mark = getattr(record, "mark", {"DEBUG": "🔍", "INFO": "📊"}.get(record.levelname, "❌"))
-        line = f"{moment} {mark} AUTOMATION EXECUTOR - {record.getMessage()}"
+        line = f"{moment} {mark} AUTOMATION EXECUTOR - {one_line(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

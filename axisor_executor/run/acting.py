@@ -47,7 +47,8 @@ class Accounts:
         self._tickers: dict[tuple[str, str], SharedTicker] = {}
         self._users: LRUCache[tuple[str, str, str], str] = LRUCache(settings.credentials_cache_size)
         self._lock = threading.Lock()
-        key = settings.encryption_key.get_secret_value() if settings.encryption_key else ""
+        keys = settings.ring_keys
+        key = keys[-1].get_secret_value() if keys else ""  # the oldest stays while newer ones come and go
         self._pepper = hmac.digest(key.encode(), b"axisor api key fingerprint", hashlib.sha256)
 
     def credentials(self, account: Account) -> SecureCredentials:

@@ -6,45 +6,48 @@ import hashlib
 import json
 from typing import Any
 
-from axisor_executor.automation import AccountContext, Act, Decision, OpenPosition, Wait
-from axisor_executor.errors import AccountInactive, AxisorError, PluginError
+from axisor_executor.automation import AccountContext, Act, ClosePosition, Decision, OpenPosition, Wait
+from axisor_executor.errors import AccountInactive, PluginError
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.plugins import Registered
 from axisor_executor.run.acting import Acting
-from axisor_executor.run.deciding import Deciders, TooSlow
+from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.resolve import Resolved
-
-_LONGEST = 500
 
 
 def decide(registered: Registered, context: AccountContext[Any], deciders: Deciders, seconds: float) -> Decision:
     """Return the handler's decision, made within ``seconds``.
 
     Raises:
-        PluginError: it raised something of its own, or returned no decision; named by distribution and version.
+        PluginError: it failed, or its decision makes no sense; named by distribution and version.
         AxisorError: what it raised on purpose.
     """
-    plugin = registered.found.display_name
-    try:
-        decision = deciders.run(lambda: registered.handler.decide(context), seconds)
-        stored = decision.as_dict() if isinstance(decision, (Act, Wait)) else None
-    except AxisorError:
-        raise
-    except TooSlow:
-        raise PluginError(f"{plugin}: decide() took longer than {seconds:g} s", code="plugin_timeout") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a plugin's failure is its own job's, and no more
-        raise PluginError(f"{plugin}: {type(error).__name__}: {_plain(str(error))}") from None
-    if stored is None:
-        raise PluginError(f"{plugin}: decide() returned {type(decision).__name__}, not a decision")
-    if isinstance(decision, Act) and not decision.groups:
-        raise PluginError(f"{plugin}: decide() returned Act without a group")
+
+    def call() -> tuple[Decision, bool]:
+        decision = registered.handler.decide(context)
+        return decision, isinstance(decision, (Act, Wait)) and bool(decision.as_dict())
+
+    decision, is_one = deciders.ask(registered.found, "decide()", call, seconds)
+    problem = _problem(decision) if is_one else f"returned {type(decision).__name__}, not a decision"
+    if problem is not None:
+        raise PluginError(f"{registered.found.display_name}: decide() {problem}")
     return decision
 
 
-def _plain(text: str) -> str:
-    """Return a stranger's text fit for a log line and a database: one printable line, cut where it is long."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * _LONGEST]).split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+def _problem(decision: Decision) -> str | None:
+    if isinstance(decision, Wait):
+        return None
+    if not decision.groups:
+        return "returned Act without a group"
+    keys = [group.trade_id or "" for group in decision.groups if group.actions]
+    if len(set(keys)) < len(keys):
+        return "returned two groups for one trade (or two for entries); put their actions into one group"
+    for group in decision.groups:
+        for before, action in zip((None, *group.actions), group.actions, strict=False):
+            replaces = action.replaces if isinstance(action, OpenPosition) else None
+            if replaces is not None and not (isinstance(before, ClosePosition) and before.trade_id == replaces):
+                return f"opens a replacement of {replaces} that it does not close in the step before"
+    return None
 
 
 def check_account(resolved: Resolved, policy: str, execution_id: str) -> Alert | None:
@@ -84,6 +87,22 @@ def check_plan(decision: Act, resolved: Resolved, policy: str) -> None:
             reopens = isinstance(action, OpenPosition) and action.replaces is not None
             if policy == "refuse" or not (action.risk_reducing or reopens):
                 _refuse(resolved, policy)
+
+
+def check_reopens(decision: Act, acting: Acting, plugin: str) -> None:
+    """Raise where a replacement is not a remainder: another side, or more than the trade that it replaces.
+
+    Raises:
+        PluginError: as a remainder it would pass where new risk may not.
+    """
+    reopens = [a for g in decision.groups for a in g.actions if isinstance(a, OpenPosition) and a.replaces]
+    for action in reopens:
+        trade = next((one for one in acting.reads.running() if one.id == action.replaces), None)
+        if trade is not None and (action.side != trade.side or action.quantity > trade.quantity):
+            raise PluginError(
+                f"{plugin}: the replacement of trade {trade.id} is no remainder of it: "
+                f"{action.side} {action.quantity} instead of at most {trade.side} {trade.quantity}"
+            )
 
 
 def record_of(resolved: Resolved, acting: Acting) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from axisor_executor.automation import Act
-from axisor_executor.errors import AxisorError, Held, LeaseLost, OutcomeUnknown, StaleData, Unavailable
+from axisor_executor.errors import AxisorError, Held, LeaseLost, OutcomeUnknown, Refused, StaleData, Unavailable
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.flow import Suspend
 from axisor_executor.run.outcome import NOT_EXECUTED, GroupOutcome, outcomes_of
@@ -88,6 +88,7 @@ class Follower:
         if index == 0:
             self.check_age()
         try:
+            _check_same_user(outcome, acting)
             return self.sender.send(run, step, acting)
         except (Unavailable, StaleData) as error:
             delay = self.next_try(error) if index == 0 else _next_reopen(outcome)
@@ -105,6 +106,20 @@ class Follower:
         except AxisorError as error:
             actions.deny(self.storage, step, error.as_dict())
             return False
+
+
+def _check_same_user(outcome: GroupOutcome, acting: Acting) -> None:
+    """Let a group end where it began: a remainder must not be opened for another user of the exchange.
+
+    Raises:
+        Refused: the account's key belongs to somebody else now (``exchange_user_changed``).
+    """
+    if outcome.steps[0].exchange_user_id not in (None, acting.exchange_user_id):
+        raise Refused(
+            f"the key of account {acting.account.name} belongs to another exchange user than when the first step was sent",
+            code="exchange_user_changed",
+            account_id=acting.account.id,
+        )
 
 
 def is_not_executed(step: LedgerAction) -> bool:

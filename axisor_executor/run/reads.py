@@ -40,7 +40,12 @@ class LiveReads:
         self.seen: dict[str, Any] = {}
 
     def price(self) -> Decimal:
-        """Return the last price in USD; stale, missing or not positive is an error."""
+        """Return the last price in USD, the same for the whole decision; stale, missing or not positive is an error."""
+        price: Decimal = self._once("price", self.price_now)
+        return price
+
+    def price_now(self) -> Decimal:
+        """Return the last price in USD as it is now, for what is about to be sent."""
         price, age = self._ticker.fresh_price(self._max_price_age)
         self.seen["price"] = {"last": str(price), "ageSeconds": round(age, 3)}
         return price
@@ -84,6 +89,13 @@ class LiveReads:
     def current_id(self, trade_id: str) -> str:
         """Return the id that a trade has now."""
         return lineage.current_id(self._storage, self._account_id, trade_id)
+
+    def changed(self, trade: Trade) -> None:
+        """Take over a trade as the exchange's answer to a change shows it: the next change starts from there."""
+        for key, state in (("running", "running"), ("open", "open")):
+            if key in self._kept:
+                others = tuple(kept for kept in self._kept[key] if kept.id != trade.id)
+                self._kept[key] = (*others, trade) if trade.state == state else others
 
     def saw(self, trade: Trade) -> None:
         """Keep a trade for the plan's record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from axisor_executor.observe.alerts import Alert, Kind, Severity
@@ -131,12 +132,21 @@ def _alerts(subject: Subject, ended: Ended, name: str) -> list[Alert]:
                 (outcome.error or {}).get("message")
             )
             found.append(_alert(subject, ended, "half_done_reduce", "critical", message))
-    errors = [outcome.error for outcome in ended.outcomes if outcome.error and not outcome.is_half_done]
+    errors = [one.error for one in ended.outcomes if one.error and not one.is_half_done and one.status != "uncertain"]
     for error in errors or ([ended.error] if ended.error and not found else []):
-        kind = _ALERTS.get(str(error.get("code")))
+        kind = _ALERTS.get(str(error.get("code"))) or _by_default(subject, ended, error)
         if kind is not None:
             found.append(_alert(subject, ended, *kind, str(error.get("message"))))
     return found
+
+
+def _by_default(subject: Subject, ended: Ended, error: Mapping[str, Any]) -> tuple[Kind, Severity] | None:
+    """No failure of a guard, and none that is not the caller's, goes unheard for want of a line in the table."""
+    if ended.is_success:
+        return None
+    if subject.run.lane == "protect":
+        return "unguarded_trade", "error"
+    return ("api_error", "error") if int(error.get("status", 500)) >= 500 else None
 
 
 def _message(ended: Ended) -> str:

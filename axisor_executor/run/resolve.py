@@ -16,6 +16,7 @@ from axisor_executor.errors import AxisorError, InvalidConfig, NotFound
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registered, Registry
+from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop
 from axisor_executor.storage import accounts
 from axisor_executor.storage.accounts import Account, Automation
@@ -77,15 +78,21 @@ def check_switched_on(found: Automation) -> None:
         raise Stop("cancelled", "disabled", f"Exchange {found.account.exchange_name} is switched off")
 
 
-def resolve(registry: Registry, found: Automation, account: Account, job: Job) -> Resolved:
-    """Choose handler and action, and validate the config for that action.
+def resolve(
+    registry: Registry, found: Automation, account: Account, job: Job, deciders: Deciders, seconds: float
+) -> Resolved:
+    """Choose handler and action, and validate the config for that action (a plugin's code, within ``seconds``).
 
     Raises:
         UnknownAutomationType, InvalidConfig, InvalidJob: nothing can be decided.
     """
-    registered, action, raw = _choose(registry, found, job)
-    config = registered.handler.parse_config(raw, action)
-    ignored = registered.handler.ignored(raw)
+    registered, raw = _registered(registry, found)
+
+    def call() -> tuple[str, AutomationConfig, tuple[str, ...]]:
+        action = registered.handler.choose_action(job.action, raw)
+        return action, registered.handler.parse_config(raw, action), registered.handler.ignored(raw)
+
+    action, config, ignored = deciders.ask(registered.found, "reading the config", call, seconds)
     if ignored and _warned.setdefault((found.id, ignored), True) is True:
         _warned[found.id, ignored] = False
         say.warning(f"Automation {found.id}: nothing acts on {', '.join(ignored)} in its config")
@@ -95,10 +102,10 @@ def resolve(registry: Registry, found: Automation, account: Account, job: Job) -
 def lane_of(registry: Registry, found: Automation, job: Job) -> Lane:
     """Return the lane of the action that a job means; ``default`` where that can't be told (it will fail)."""
     try:
-        registered, action, _ = _choose(registry, found, job)
-    except AxisorError:
+        registered, raw = _registered(registry, found)
+        return registered.handler.actions[registered.handler.choose_action(job.action, raw)]
+    except Exception:  # noqa: BLE001  a plugin's code among them: the run tells what is wrong
         return "default"
-    return registered.handler.actions[action]
 
 
 def collapses(registry: Registry, found: Automation) -> bool:
@@ -107,8 +114,8 @@ def collapses(registry: Registry, found: Automation) -> bool:
     return registered is not None and registered.handler.collapses
 
 
-def _choose(registry: Registry, found: Automation, job: Job) -> tuple[Registered, str, Mapping[str, Any]]:
+def _registered(registry: Registry, found: Automation) -> tuple[Registered, Mapping[str, Any]]:
     registered = registry.handler(found.type)
     if not isinstance(found.config, Mapping):
         raise InvalidConfig(f"config: must be a JSON object, got {type(found.config).__name__}")
-    return registered, registered.handler.choose_action(job.action, found.config), found.config
+    return registered, found.config

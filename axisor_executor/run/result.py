@@ -14,7 +14,7 @@ from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution, Status
 from axisor_executor.storage.tradelog import Entry, TradeLogStatus
 
-EXCHANGE_CODES = frozenset({"outcome_unknown", "not_executed", "unknown", "uncertain"})
+EXCHANGE_CODES = frozenset({"outcome_unknown", "not_executed", "unknown", "uncertain", "answer_unreadable"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Sender:
             exchange_user_id=acting.exchange_user_id,
             key_fingerprint=acting.fingerprint,
         )
-        actions.begin_sending(self.storage, run, ready, sending, exchange=acting.account.exchange_slug)
+        actions.begin_sending(self.storage, run, ready, sending, account=acting.account)
         points.reached("sending")
         self._check_punctual(ready, sending.timestamp_ms)
         return self._transmit(ready, acting, sending.timestamp_ms)
@@ -94,6 +94,7 @@ class Sender:
         trade = answer.value
         opened = trade.id if isinstance(ready.action, OpenPosition) else None
         actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
+        acting.reads.changed(trade)
         points.reached("settled")
         return True
 
@@ -105,9 +106,10 @@ class Sender:
         """
         if action.target is None:
             return None
-        for trade in (*acting.reads.running(), *acting.reads.open_orders()):
-            if trade.id == action.target:
-                return trade
+        for read in (acting.reads.running, acting.reads.open_orders):
+            for trade in read():
+                if trade.id == action.target:
+                    return trade
         closed = _closed_meanwhile(action, acting)
         if closed is not None:
             return closed
@@ -115,7 +117,7 @@ class Sender:
 
     def _prepared(self, action: Action, acting: Acting) -> Action:
         if isinstance(action, OpenPosition) and action.replaces is not None:
-            return prepare_reopen(action, acting.reads.price())
+            return prepare_reopen(action, acting.reads.price_now())
         return action
 
     def _check_punctual(self, ready: LedgerAction, timestamp_ms: int) -> None:
@@ -127,6 +129,8 @@ class Sender:
             raise error
 
     def _check_clock(self, client: ExchangeClient) -> None:
+        if getattr(client, "last_skew_seconds", 0.0) is None:
+            client.account()  # a clock that was never compared proves nothing; any answer compares it
         skew = getattr(client, "last_skew_seconds", None)
         if skew is not None and abs(skew) > self.max_skew_seconds:
             raise Unavailable(

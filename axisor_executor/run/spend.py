@@ -31,9 +31,7 @@ def guard(storage: Storage, decision: Act, resolved: Resolved) -> Decision:
         if not any(group.actions or group.status != "pending" for group in decision.groups):
             return _wait(decision)
     most = getattr(resolved.config, "max_daily_add_margin", None)
-    if most is not None:
-        _check_daily(storage, decision, resolved, int(most))
-    return decision
+    return decision if most is None else _within_day(storage, decision, resolved, int(most))
 
 
 def _cool_down(storage: Storage, decision: Act, resolved: Resolved, seconds: float) -> Act:
@@ -78,10 +76,30 @@ def _wait(decision: Act) -> Wait:
     return Wait("cooldown", {"tradeId": group.trade_id, "cooldownSeconds": group.facts["cooldownSeconds"]})
 
 
-def _check_daily(storage: Storage, decision: Act, resolved: Resolved, most: int) -> None:
-    asked = sum(action.amount for group in decision.groups for action in group.actions if isinstance(action, AddMargin))
-    if not asked:
-        return
+def _within_day(storage: Storage, decision: Act, resolved: Resolved, most: int) -> Act:
+    """Hold back, in the plan's order, what would add more margin than may be added in a day."""
+    left = most - _added_today(storage, resolved)
+    groups = []
+    for group in decision.groups:
+        asked = sum(action.amount for action in group.actions if isinstance(action, AddMargin))
+        if asked <= max(left, 0):
+            left -= asked
+            groups.append(group)
+            continue
+        error = Refused(
+            f"adding {asked} sats would exceed max_daily_add_margin {most}: "
+            f"{most - left} sats were added, or are to be added now, in 24 h",
+            code="daily_add_margin_exceeded",
+            account_id=resolved.account.id,
+        )
+        if not decision.lists_trades:
+            raise error
+        facts = {**group.facts, "error": error.as_dict()}
+        groups.append(dataclasses.replace(group, actions=(), status="failed", facts=facts))
+    return dataclasses.replace(decision, groups=tuple(groups))
+
+
+def _added_today(storage: Storage, resolved: Resolved) -> int:
     done = actions.recent(
         storage,
         resolved.automation.id,
@@ -89,11 +107,4 @@ def _check_daily(storage: Storage, decision: Act, resolved: Resolved, most: int)
         seconds=DAY_SECONDS,
         kind=AddMargin.__name__,
     )
-    spent = sum(action.action.amount for action in done if isinstance(action.action, AddMargin))
-    if spent + asked > most:
-        raise Refused(
-            f"adding {asked} sats would exceed max_daily_add_margin {most}: {spent} sats were added in the last 24 h",
-            code="daily_add_margin_exceeded",
-            account_id=resolved.account.id,
-            details={"asked": asked, "addedInLast24Hours": spent, "maxDailyAddMargin": most},
-        )
+    return sum(action.action.amount for action in done if isinstance(action.action, AddMargin))

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from axisor_executor.automation import Act, Action, OpenPosition, action_from_dict
-from axisor_executor.errors import Held, LeaseLost
+from axisor_executor.errors import Held, LeaseLost, Refused, StaleData
 from axisor_executor.storage import executions, leases, lineage, switches
+from axisor_executor.storage.accounts import Account
 from axisor_executor.storage.connection import Storage, document, maybe_instant
 from axisor_executor.storage.executions import Execution
 
@@ -153,10 +154,14 @@ def client_id(execution_id: str, trade_id: str | None, step_index: int) -> str:
     return f"ax-{execution_id}-{group}-{step_index}"
 
 
-def begin_sending(storage: Storage, run: Execution, planned: LedgerAction, sending: Sending, *, exchange: str) -> None:
-    """Commit that a request is about to leave, if nothing forbids it: lease, fence, switches, unresolved actions.
+def begin_sending(
+    storage: Storage, run: Execution, planned: LedgerAction, sending: Sending, *, account: Account
+) -> None:
+    """Commit that a request is about to leave, if nothing forbids it: lease, fence, keys, switches, unresolved actions.
 
     Raises:
+        StaleData: the account is not what it was when it was read; look again (``account_changed``).
+        Refused: the automation was bound to another account behind the first request (``rebound``).
         LeaseLost: another run may act on the account now; this one must not.
         Held: a switch or an unresolved action holds it back.
     """
@@ -167,10 +172,11 @@ def begin_sending(storage: Storage, run: Execution, planned: LedgerAction, sendi
             raise LeaseLost(
                 f"execution {run.id} no longer holds account {planned.account_id}", account_id=planned.account_id
             )
+        _check_account(storage, planned, account)
         switches.check(
             storage,
             planned.action,
-            exchange=exchange,
+            exchange=account.exchange_slug,
             account_id=planned.account_id,
             automation_id=planned.automation_id,
         )
@@ -189,6 +195,38 @@ def begin_sending(storage: Storage, run: Execution, planned: LedgerAction, sendi
         )
         if touched != 1:
             raise LeaseLost(f"action {planned.seq} of execution {run.id} is not planned any more")
+
+
+_ACCOUNT_NOW = """
+SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials,
+    EXISTS (SELECT 1 FROM axisor_actions x WHERE x.execution_id = ? AND x.status <> 'planned')
+FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = ?
+"""
+
+
+def _check_account(storage: Storage, planned: LedgerAction, account: Account) -> None:
+    """Let only those keys sign that are in the database now, of the account that the automation is bound to now.
+
+    Behind the first request the plan binds, also where its automation was deleted or something was switched off.
+    """
+    row = storage.one(_ACCOUNT_NOW, planned.execution_id, planned.automation_id, account.id)
+    if row is None or row[4] != account.credentials:
+        raise _changed(planned, account, f"the credentials of account {account.name} were changed")
+    automation_id, bound_to, is_active, account_is_active, _, has_begun = row
+    if bound_to != account.id and not (automation_id is None and has_begun):
+        if has_begun:
+            raise Refused(
+                f"{planned.action.kind}: the automation was bound to another account meanwhile",
+                code="rebound",
+                account_id=account.id,
+            )
+        raise _changed(planned, account, f"the automation is not bound to account {account.name} any more")
+    if not has_begun and not (is_active and bool(account_is_active) == account.is_active):
+        raise _changed(planned, account, f"the automation or account {account.name} was switched on or off")
+
+
+def _changed(planned: LedgerAction, account: Account, what: str) -> StaleData:
+    return StaleData(f"{planned.action.kind}: {what}; nothing was sent", code="account_changed", account_id=account.id)
 
 
 def _check_unresolved(storage: Storage, planned: LedgerAction) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 import peewee
 from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
@@ -43,6 +44,7 @@ class Storage:
     """
 
     def __init__(self, url: str, *, pool: int = 32) -> None:
+        self._url = url
         self.is_sqlite = url.startswith("sqlite")
         self._fragments = _SQLITE if self.is_sqlite else _POSTGRES
         self._translated: dict[str, str] = {}
@@ -60,9 +62,9 @@ class Storage:
         """
         try:
             opened = self.database.connect(reuse_if_open=True)
-        except (*BROKEN, ValueError) as error:
+        except (peewee.PeeweeException, ValueError) as error:
             raise StorageError(
-                f"the database can't be reached: {_reason(error)}", code="database_unavailable"
+                f"the database can't be reached: {self._reason(error)}", code="database_unavailable"
             ) from None
         try:
             yield
@@ -138,6 +140,16 @@ class Storage:
             return json.dumps(_storable(value), separators=(",", ":"), ensure_ascii=False)
         return _storable(value)
 
+    def _reason(self, error: Exception) -> str:
+        """Return the first line of a driver's message; one that quotes a part of the URL is not shown."""
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        userinfo = self._url.partition("://")[2].rpartition("@")[0]
+        password = userinfo.partition(":")[2]
+        secrets = {part for part in (password, unquote(password), self._url) if part}
+        if "dsn" in line or "URI" in line or any(secret in line for secret in secrets):
+            return f"{type(error).__name__}: DATABASE_URL is not as the driver needs it"
+        return line
+
     @cached_property
     def tables(self) -> frozenset[str]:
         """The names of the tables that are there now."""
@@ -206,7 +218,8 @@ def _sqlite(url: str, pool: int) -> Any:
 
 def _postgres(url: str, pool: int) -> Any:
     return PooledPostgresqlDatabase(
-        url,
+        # The driver knows this scheme only; with the other one it would take the whole URL for a database's name.
+        f"postgresql://{url.partition('://')[2]}",
         max_connections=pool,
         timeout=POOL_WAIT_SECONDS,
         stale_timeout=300,
@@ -216,8 +229,3 @@ def _postgres(url: str, pool: int) -> Any:
         keepalives_interval=3,
         keepalives_count=3,
     )
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of a driver's message: it names host and database, never the password."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

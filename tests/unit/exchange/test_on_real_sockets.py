@@ -195,7 +195,7 @@ def test_no_server_holds_a_call_beyond_its_deadline(
                 call(client)
 
         assert DEADLINE - 0.05 < seconds_of(fails) < DEADLINE + TOLERANCE
-        assert client.account().value.username == "someone"  # the thread is free, the next call unharmed
+        assert client.account().value.id  # the thread is free, the next call unharmed
         assert server.connections == 2
 
 
@@ -291,7 +291,7 @@ def test_connection_that_breaks_leaves_a_change_unknown_and_sends_it_no_second_t
             call(client)
         assert server.connections == 1
         assert len(server.requests) <= 1
-        assert client.account().value.username == "someone"
+        assert client.account().value.id
         assert server.connections == 2
 
 
@@ -431,7 +431,7 @@ def test_answer_beyond_its_length_spoils_the_connection_not_the_next_answer(part
         client = connect(server)
         reading(client)
         assert sent.wait(5)
-        assert reading(client).value.username == "someone"
+        assert reading(client).value.id
         assert server.connections == 2
 
 
