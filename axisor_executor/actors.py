@@ -6,24 +6,24 @@ arguments); it gets an execution from its message id, so it is carried out once 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import dramatiq
+from dramatiq import Message
 from dramatiq.middleware import CurrentMessage
 
 from axisor_executor import runtime
 from axisor_executor.automation import Lane
 from axisor_executor.broker import ACTORS, make_broker
 from axisor_executor.errors import AxisorError, StorageError
-from axisor_executor.lifecycle import Lifecycle
+from axisor_executor.lifecycle import Lifecycle, stopping
 from axisor_executor.observe.logs import configure, say
 from axisor_executor.settings import Settings, load_settings, settings_warnings
 from axisor_executor.storage.connection import BROKEN
 
 DATABASE_AWAY = (*BROKEN, StorageError)
-DATABASE_PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0)
+FIRST_PAUSE, SLOWEST_PAUSE = 0.1, 3.0
 
 
 def _start() -> Settings:
@@ -47,13 +47,22 @@ dramatiq.set_broker(broker)
 
 def _run(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Carry a message out; while the database is away there is nothing else to do than to wait for it."""
-    for pause in DATABASE_PAUSES:
+    pause = FIRST_PAUSE
+    while True:
         try:
             return _run_once(lane, args, kwargs)
         except DATABASE_AWAY as error:
             say.warning(f"The database is away, trying again in {pause:g} s: {type(error).__name__}")
-            time.sleep(pause)
-    return _run_once(lane, args, kwargs)
+            if stopping.wait(pause):
+                return _hand_back()
+            pause = min(pause * 2, SLOWEST_PAUSE)
+
+
+def _hand_back() -> None:
+    """Put the message that is being worked on back on its queue: this worker stops before it can be carried out."""
+    message = CurrentMessage.get_current_message()
+    if message is not None:
+        broker.enqueue(Message(message.queue_name, message.actor_name, message.args, message.kwargs, message.options))
 
 
 def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from axisor_executor import runtime
 from axisor_executor.credentials import SecureCredentials
-from axisor_executor.errors import AxisorError, NotFound
+from axisor_executor.errors import AxisorError, NotFound, StorageError
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import accounts, executions
+from axisor_executor.storage.connection import BROKEN
 from axisor_executor.storage.executions import Execution
 
 _FIRST_POLL, _SLOWEST_POLL = 0.01, 0.25
@@ -50,8 +51,13 @@ def execute(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
     """
     parts = runtime.current()
     execution, _ = parts.intake.take(job, idempotency_key=idempotency_key)
-    parts.executor.run(execution.id)
-    return get_result(execution.id)
+    try:
+        parts.executor.run(execution.id)
+        return get_result(execution.id)
+    except (StorageError, *BROKEN) as error:
+        # The job was taken: to raise now would make the caller repeat what a worker is going to carry out.
+        say.warning(f"The database is away, execution {execution.id} goes on later: {type(error).__name__}")
+        return shown(execution)
 
 
 def get_result(execution_id: str, wait: float = 0.0) -> dict[str, Any]:

@@ -120,12 +120,16 @@ class Queue:
         )
 
     def is_intact(self) -> bool:
-        """Return whether what was put on the queue is still there, as far as the marker tells."""
-        return bool(self.broker.client.exists(self._marker))
+        """Return whether Redis is the one that it was: neither wiped nor started anew, from whatever snapshot."""
+        return self.broker.client.get(self._marker) == self._run_id()
 
     def mark_intact(self) -> None:
-        """Set the marker that a wiped Redis loses together with the queue."""
-        self.broker.client.set(self._marker, "1")
+        """Set the marker that a wiped Redis loses together with the queue, and that a new one does not match."""
+        self.broker.client.set(self._marker, self._run_id())
+
+    def _run_id(self) -> bytes:
+        client: Any = self.broker.client
+        return str(client.info("server")["run_id"]).encode()
 
     def revive(self) -> None:
         """Put back at once what dead workers had taken (Dramatiq does so only now and then, by chance)."""

@@ -19,6 +19,7 @@
     ├── PluginError                500  a plugin raised, returned junk or is broken
     ├── LeaseLost                  503  another run holds the account now
     ├── Held                       503  a switch or an unresolved action holds this action
+    ├── Changed                    503  the automation or its account was changed since the decision
     ├── SettingsError              500  the environment's settings
     ├── StorageError               500  the database is not as it must be
     └── EmbeddedServerError        500  a private server could not be started
@@ -196,6 +197,13 @@ class Held(AxisorError):
 
     default_status = 503
     default_code = "held"
+
+
+class Changed(AxisorError):
+    """Automation, account or keys were changed since the decision; nothing was sent, it is decided again."""
+
+    default_status = 503
+    default_code = "changed_meanwhile"
 
 
 class SettingsError(AxisorError):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from axisor_executor.automation import (
@@ -38,8 +39,8 @@ from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.decide import check_account, check_plan, check_reopens, decide, record_of
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop, Suspend
-from axisor_executor.run.follow import HELD_RETRY_SECONDS, REOPEN_SECONDS, Follower
-from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of
+from axisor_executor.run.follow import HELD_RETRY_SECONDS, Follower, is_overdue
+from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of, present_plan
 from axisor_executor.run.resolve import Resolved, check_switched_on, find, resolve
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.run.send import Sender
@@ -50,6 +51,9 @@ from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.workers import Presence
+
+MOST_CRASHES = 5
+"""How many workers may die of an execution before it is given up: something in it kills them."""
 
 
 class Executor:
@@ -123,11 +127,15 @@ class Run:
         self.storage = executor.storage
         self.settings = executor.settings
         self.run = run
-        self.job = Job.model_validate(run.job)
         self.subject = Subject(run, automation_type=run.automation_type)
         self.title = run.automation_type or "automation"
         self.action: str | None = None
         self.started = time.monotonic()
+
+    @cached_property
+    def job(self) -> Job:
+        """The job as it was taken."""
+        return Job.model_validate(self.run.job)
 
     def go(self) -> Next | None:
         """Run, commit how it ended, tell everyone, and return who is next on the account."""
@@ -148,11 +156,11 @@ class Run:
             with self.executor.slots.take(self.run.exchange or ""):
                 return self._carry_out()
         except Stop as stop:
-            return results.stopped(self.subject, stop.status, stop.reason, stop.message)
+            return self._stop(stop)
         except (Unavailable, StaleData) as error:
             return self._retry_or_fail(error)
         except Held as error:
-            raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=self._owes_reopen()) from None
+            raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=self._is_owed()) from None
         except (Suspend, LeaseLost, StorageError, *BROKEN):
             raise
         except AxisorError as error:
@@ -163,21 +171,43 @@ class Run:
             return self._fail(AxisorError("Internal error; the log has the details", account_id=self.run.account_id))
 
     def _carry_out(self) -> Ended:
+        """Settle what is not known, go on with what has begun, and decide what has not."""
+        if self.run.crashes >= MOST_CRASHES:
+            raise AxisorError(f"given up after {self.run.crashes} workers died of it", code="crashed")
+        ledger = self._settled()
+        plan = present_plan(self.run)
+        if any(outcome.is_owed for outcome in self._outcomes(plan, ledger)):
+            ledger = self._carry_on(plan, ledger)
+        outcomes = self._outcomes(plan, ledger)
+        undecided = [outcome for outcome in outcomes if self._is_undecided(outcome, ledger)]
+        kept = merge(self._older(ledger), [one for one in outcomes if one.group.actions and one not in undecided])
+        if outcomes and not undecided:
+            return results.acted(self.subject, plan, merge(self._older(ledger), outcomes))
+        return self._begin(kept)
+
+    def _settled(self) -> list[LedgerAction]:
         ledger = actions.of(self.storage, self.run.id)
         unsettled = [action for action in ledger if action.is_unsettled]
-        if unsettled:
-            self.executor.settler.settle(self.run, unsettled)
-            ledger = actions.of(self.storage, self.run.id)
-        if any(action.was_sent and action.plan_version == self.run.plan_version for action in ledger):
-            return self._go_on(ledger)
-        return self._begin(ledger)
+        if not unsettled:
+            return ledger
+        self.executor.settler.settle(self.run, unsettled)
+        return actions.of(self.storage, self.run.id)
 
-    def _begin(self, ledger: list[LedgerAction]) -> Ended:
-        """Decide and carry the decision out. What an earlier plan has touched is not decided again."""
-        so_far = merged_outcomes(self.storage, self.run)[1] if self.run.plan is not None else []
-        kept = [outcome for outcome in so_far if outcome.touched]
-        if not any(action.was_sent for action in ledger):
-            self._check_age()
+    def _carry_on(self, plan: Act, ledger: list[LedgerAction]) -> list[LedgerAction]:
+        """Go on with groups of which something was sent: they bind, whatever has been changed since."""
+        assert self.run.account_id is not None
+        account = accounts.account(self.storage, self.run.account_id)
+        if account is None:
+            raise NotFound(f"Account {self.run.account_id} is not there any more", code="account_not_found")
+        self._about(account)
+        self.action = plan.action
+        owed = [outcome for outcome in self._outcomes(plan, ledger) if outcome.is_owed]
+        self._follower().follow(self.run, owed, self._open(account))
+        return actions.of(self.storage, self.run.id)
+
+    def _begin(self, kept: list[GroupOutcome]) -> Ended:
+        """Decide and carry the decision out. ``kept`` groups of earlier plans are not decided again."""
+        self._check_age()
         resolved = self._resolve()
         acting = self._open(resolved.account)
         decision = self._decide(resolved, acting)
@@ -191,38 +221,29 @@ class Run:
             return results.waited(self.subject, decision, resolved.action, plan)
         check_plan(decision, resolved, self.settings.inactive_accounts)
         check_reopens(decision, acting, resolved.registered.found.display_name)
-        planned = actions.plan(self.storage, self.run, decision, record)
+        ledger = actions.plan(self.storage, self.run, decision, record)
         points.reached("planned")
         self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.run.plan_version + 1)
-        return self._follow(decision, planned, acting)
+        self._follower().follow(self.run, self._outcomes(decision, ledger), acting)
+        ledger = actions.of(self.storage, self.run.id)
+        return results.acted(self.subject, decision, merge(kept, self._outcomes(decision, ledger)))
 
-    def _go_on(self, ledger: list[LedgerAction]) -> Ended:
-        """Go on with a plan that binds (something of it was sent) after an interruption."""
-        assert self.run.plan is not None
-        assert self.run.account_id is not None
-        plan = Act.from_dict(self.run.plan)
-        self.action = plan.action
-        account = accounts.account(self.storage, self.run.account_id)
-        if account is None:
-            return self._conclude(plan, ledger)
-        self._about(account)
-        return self._follow(plan, ledger, self._open(account))
-
-    def _follow(self, plan: Act, ledger: list[LedgerAction], acting: Acting) -> Ended:
-        follower = Follower(
+    def _follower(self) -> Follower:
+        return Follower(
             self.executor.sender,
             next_try=self._next_try,
-            check_age=(lambda: None) if any(action.was_sent for action in ledger) else self._check_age,
+            check_age=self._check_age,
             is_stopping=self.executor.stopping.is_set,
         )
-        return self._conclude(plan, follower.follow(self.run, plan, self.run.plan_version, ledger, acting))
 
-    def _conclude(self, plan: Act, ledger: list[LedgerAction]) -> Ended:
-        """End the execution; but what was proven never to have been carried out is decided again first."""
-        outcomes = outcomes_of(plan, ledger, self.run.plan_version)
-        if any(outcome.proven_not_executed for outcome in outcomes) and self._may_decide_again(ledger):
-            return self._begin(ledger)
-        return results.acted(self.subject, plan, merge(self._older(ledger), outcomes))
+    def _outcomes(self, plan: Act, ledger: list[LedgerAction]) -> list[GroupOutcome]:
+        return outcomes_of(plan, ledger, self.run.plan_version)
+
+    def _is_undecided(self, outcome: GroupOutcome, ledger: list[LedgerAction]) -> bool:
+        """Whether nothing of a group was sent, or what was sent is proven never to have been carried out."""
+        if outcome.proven_not_executed:
+            return self._may_decide_again(ledger)
+        return bool(outcome.group.actions) and not outcome.was_sent
 
     # Steps that keep what they find out
 
@@ -287,33 +308,36 @@ class Run:
 
     def _retry_or_fail(self, error: AxisorError) -> Ended:
         """Try again later: as often as the policy says, or, for a remainder that is owed, as long as it is due."""
-        owed = self._owes_reopen()
-        delay = self._next_reopen() if owed else self._next_try(error)
+        owed = self._is_owed()
+        delay = HELD_RETRY_SECONDS if owed else self._next_try(error)
         if delay is not None:
             raise Suspend("retry", delay, error=error, spends_try=not owed)
         return self._fail(error)
 
     def _fail(self, error: AxisorError) -> Ended:
-        """End as failed; but what was sent before is told as it is, and unknown is not failed."""
+        """End as failed; but what took effect before is told as it is, and unknown is not failed."""
+        return self._so_far(error.as_dict()) or results.failed(self.subject, error.as_dict(), self.action)
+
+    def _stop(self, stop: Stop) -> Ended:
+        """End without having acted; but what took effect before is told as it is."""
+        error = {"status": 503, "code": stop.reason, "message": stop.message}
+        return self._so_far(error) or results.stopped(self.subject, stop.status, stop.reason, stop.message)
+
+    def _so_far(self, error: dict[str, Any]) -> Ended | None:
+        """Return the end of an execution that has begun to act and can't go on, ``None`` where it has not begun."""
         ledger = actions.of(self.storage, self.run.id)
-        if not any(action.was_sent for action in ledger):
-            return results.failed(self.subject, error.as_dict(), self.action)
         for action in ledger:
             if action.status == "planned":
-                actions.deny(self.storage, action, error.as_dict())
+                actions.deny(self.storage, self.run, action, error)
         plan, outcomes = merged_outcomes(self.storage, self.run)
+        if not any(outcome.touched for outcome in outcomes):
+            return None
         return results.acted(self.subject, plan, outcomes)
 
-    def _owes_reopen(self) -> bool:
-        """Whether a reduce has closed its position and the remainder is still to be opened."""
-        ledger = actions.of(self.storage, self.run.id)
-        closed = {(a.plan_version, a.group_index) for a in ledger if a.status == "confirmed" and a.step_index == 0}
-        return any(a.status == "planned" and (a.plan_version, a.group_index) in closed for a in ledger)
-
-    def _next_reopen(self) -> float | None:
-        sent = [action.sent_at for action in actions.of(self.storage, self.run.id) if action.sent_at is not None]
-        age = (datetime.now(UTC) - min(sent)).total_seconds() if sent else 0.0
-        return HELD_RETRY_SECONDS if age < REOPEN_SECONDS else None
+    def _is_owed(self) -> bool:
+        """Whether a group has begun and what is left of it is still due (a reduce's reopen, above all)."""
+        outcomes = self._outcomes(present_plan(self.run), actions.of(self.storage, self.run.id))
+        return any(one.is_owed and not is_overdue(self.run, one.steps[0].created_at) for one in outcomes)
 
     # Time
 
@@ -342,6 +366,17 @@ class Run:
     # Ends
 
     def _finish(self, ended: Ended) -> Next | None:
+        try:
+            return self._record(ended)
+        except (LeaseLost, StorageError, *BROKEN):
+            raise
+        except Exception as error:  # noqa: BLE001  an end that can't be written must not run again and again
+            say.crash(f"The result of execution {self.run.id} can't be recorded: {type(error).__name__}")
+            head = self.subject.head(ended.status, None)
+            bare = {"status": 500, "code": "internal_error", "message": "The result could not be recorded"}
+            return self._record(Ended(ended.status, {**head, "error": bare}, bare))
+
+    def _record(self, ended: Ended) -> Next | None:
         return executions.finish(
             self.storage,
             self.run,

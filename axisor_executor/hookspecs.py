@@ -50,8 +50,9 @@ def axisor_register_exchanges(register: Callable[[str, ClientFactory], None]) ->
 def axisor_execution_finished(finished: Finished) -> None:
     """Observe a run that has ended, after its result was committed.
 
-    Called in the worker's thread, each implementation in its own ``try``: an exception is logged with the
-    plugin's name and changes nothing. Be quick. The return value is ignored.
+    Called soon after, in a thread of the plugin's own: an exception is logged with the plugin's name, and neither it
+    nor a long call changes or delays anything. With 1000 calls waiting, further ones are dropped, with an error in the
+    log. The return value is ignored.
 
     Since 0.1.
     """
@@ -61,8 +62,7 @@ def axisor_execution_finished(finished: Finished) -> None:
 def axisor_alert(alert: Alert) -> None:
     """Observe an alert (inactive account, credential failure, uncertain outcome, half-done reduce, ...).
 
-    Called in the worker's thread, each implementation in its own ``try``. Be quick: hand it to a queue of your
-    own. The return value is ignored.
+    Called as :func:`axisor_execution_finished`. The return value is ignored.
 
     Since 0.1.
     """

@@ -69,7 +69,7 @@ def resolve(
             elif action.is_unsettled:
                 actions.settle(storage, action, "rejected", error=_BY_HAND)
             elif action.status == "planned":
-                actions.deny(storage, action, _BY_HAND)
+                actions.deny(storage, found, action, _BY_HAND)
         plan, outcomes = merged_outcomes(storage, found)
         subject = Subject(found, automation_type=found.automation_type)
         ended = results.acted(subject, plan, outcomes)
@@ -88,7 +88,7 @@ def _owed(storage: Storage, found: Execution) -> list[LedgerAction]:
 
 
 def _get(storage: Storage, execution_id: str) -> Execution:
-    found = executions.get(storage, execution_id)
+    found = executions.lock(storage, execution_id)
     if found is None:
         raise NotFound(f"Execution {execution_id} not found", code="execution_not_found")
     return found

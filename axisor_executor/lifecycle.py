@@ -15,9 +15,14 @@ from axisor_executor.broker import LaneBroker
 from axisor_executor.errors import AxisorError
 from axisor_executor.observe.logs import say
 
+stopping = threading.Event()
+"""Set when this process has been told to stop."""
+
 STALLED_SECONDS = 20.0
 WATCH_SECONDS = 2.0
 ANNOUNCE_SECONDS = 10.0
+SPARE_CONNECTIONS = 4
+"""Database connections beside those of the threads: presence, recovery, handlers that read."""
 STOPPED_LATE = 3
 """Exit code of a worker whose runs did not end within AXISOR_SHUTDOWN_SECONDS; recovery takes them up."""
 
@@ -35,6 +40,12 @@ class Lifecycle(Middleware):
         except AxisorError as error:
             say.error(f"The worker can't start: {error}")
             raise SystemExit(1) from None
+        if parts.settings.db_pool < worker.worker_threads + SPARE_CONNECTIONS:
+            say.error(
+                f"The worker can't start: AXISOR_DB_POOL is {parts.settings.db_pool}, {worker.worker_threads} threads "
+                f"need at least {worker.worker_threads + SPARE_CONNECTIONS}"
+            )
+            raise SystemExit(1)
         parts.executor.slots.threads = worker.worker_threads
         assert isinstance(broker, LaneBroker)
         broker.default_cap = default_cap(worker)
@@ -48,6 +59,7 @@ class Lifecycle(Middleware):
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
         """Let runs hand back what they have not sent, and end the process when they take too long."""
         parts = runtime.current()
+        stopping.set()
         parts.executor.stopping.set()
         self._stopped.set()
         late = threading.Timer(parts.settings.shutdown_seconds, os._exit, (STOPPED_LATE,))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import pluggy
@@ -21,6 +22,7 @@ from axisor_executor.exchange.base import ClientFactory
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.observe.finished import Finished
 from axisor_executor.observe.logs import say
+from axisor_executor.observe.telling import Teller
 
 GROUP = hookspecs.PROJECT
 PREFIX = "axisor_"
@@ -71,6 +73,7 @@ class Registry:
     handlers: Mapping[str, Registered]
     exchanges: Mapping[str, ClientFactory]
     manager: pluggy.PluginManager
+    _tellers: dict[str, Teller] = field(default_factory=dict, repr=False, compare=False)
 
     def handler(self, automation_type: str) -> Registered:
         """Return the handler of a type.
@@ -90,19 +93,24 @@ class Registry:
         )
 
     def tell_finished(self, finished: Finished) -> None:
-        """Call every ``axisor_execution_finished``, each in its own try."""
+        """Have every ``axisor_execution_finished`` called, without waiting for it."""
         self._tell("axisor_execution_finished", finished=finished)
 
     def tell_alert(self, alert: Alert) -> None:
-        """Call every ``axisor_alert``, each in its own try."""
+        """Have every ``axisor_alert`` called, without waiting for it."""
         self._tell("axisor_alert", alert=alert)
+
+    def flush(self, seconds: float = 5.0) -> None:
+        """Wait until observers have heard what they were told so far, or the time is over."""
+        for teller in self._tellers.values():
+            teller.flush(seconds)
 
     def _tell(self, hook: str, **facts: Any) -> None:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
-            try:
-                implementation.function(**{name: facts[name] for name in implementation.argnames})
-            except (Exception, SystemExit) as error:  # noqa: BLE001  an observer must not disturb a run
-                say.error(f"{implementation.plugin_name}: {hook} raised {type(error).__name__}: {error}")
+            name = implementation.plugin_name
+            teller = self._tellers.setdefault(name, Teller(name))
+            chosen = {argument: facts[argument] for argument in implementation.argnames}
+            teller.tell(hook, partial(implementation.function, **chosen))
 
 
 def discover() -> list[Found]:

@@ -92,7 +92,7 @@ def judge(action: Action, baseline: Mapping[str, Any], seen: Observation, *, tim
         case OpenPosition():
             return _judge_open(seen, dead=dead)
         case ClosePosition():
-            return _judge_close(seen, timestamp_ms, dead=dead)
+            return _judge_close(baseline, seen, timestamp_ms, dead=dead)
         case CancelOrder():
             return _judge_cancel(seen, dead=dead)
         case SetTakeProfit(value=value):
@@ -130,8 +130,8 @@ def _judge_open(seen: Observation, *, dead: bool) -> Verdict:
     return _nothing_yet(dead, seen, "no trade carries our client id")
 
 
-def _judge_close(seen: Observation, timestamp_ms: int, *, dead: bool) -> Verdict:
-    """A close that was there before ours, or a liquidation, is someone else's: no remainder may follow it."""
+def _judge_close(baseline: Mapping[str, Any], seen: Observation, timestamp_ms: int, *, dead: bool) -> Verdict:
+    """Tell our close from others': one before ours, a liquidation, a stop loss. No remainder may follow those."""
     trade = seen.trade
     if trade is None:
         return _gone(dead)
@@ -139,19 +139,27 @@ def _judge_close(seen: Observation, timestamp_ms: int, *, dead: bool) -> Verdict
         signed = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
         if trade.closed_at is not None and trade.closed_at < signed - CLOCK_TOLERANCE:
             return Verdict("superseded", "the trade was closed before our request", trade)
-        if _liquidated(trade):
+        if _passed(trade, trade.liquidation, up=not trade.is_long):
             return Verdict("superseded", "the trade was liquidated", trade)
+        if _passed(trade, _level(baseline, "stoploss"), up=not trade.is_long):
+            return Verdict("superseded", "the stop loss closed the trade", trade)
+        if _passed(trade, _level(baseline, "takeprofit"), up=trade.is_long):
+            return Verdict("superseded", "the take profit closed the trade", trade)
         return Verdict("executed", "the trade is closed", trade)
     if trade.state == "canceled":
         return Verdict("superseded", "the order was canceled", trade)
     return _nothing_yet(dead, seen, f"the trade is still {trade.state}")
 
 
-def _liquidated(trade: Trade) -> bool:
-    if trade.exit_price is None:
+def _passed(trade: Trade, level: Decimal | None, *, up: bool) -> bool:
+    """Whether the trade ended at or beyond a level (USD), above it (``up``) or below."""
+    if trade.exit_price is None or level is None:
         return False
-    beyond = trade.exit_price - trade.liquidation
-    return beyond <= 0 if trade.is_long else beyond >= 0
+    return trade.exit_price >= level if up else trade.exit_price <= level
+
+
+def _level(baseline: Mapping[str, Any], name: str) -> Decimal | None:
+    return None if baseline.get(name) is None else Decimal(baseline[name])
 
 
 def _judge_cancel(seen: Observation, *, dead: bool) -> Verdict:
@@ -184,9 +192,12 @@ def _judge_level(
     if trails and baseline.get("stoploss_trails"):
         # It moves by itself, perhaps to our very value; ours would have fixed it.
         return _nothing_yet(dead, seen, "the stoploss is still trailing")
-    before = None if baseline.get(name) is None else Decimal(baseline[name])
-    if now == before and not trails:
+    if now == _level(baseline, name) and not trails:
         return _nothing_yet(dead, seen, f"the {name} is still {now}")
+    if not dead:
+        return Verdict(
+            "unknown", f"someone else set the {name} to {now}; the request may still be accepted", seen.trade
+        )
     return Verdict("superseded", f"someone else set the {name} to {now}", seen.trade)
 
 

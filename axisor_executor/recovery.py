@@ -18,7 +18,7 @@ TICK_SECONDS = 0.5
 TERM_SECONDS = 3.0
 BATCH = 500
 OVERDUE_BATCH = 100
-OVERDUE_SECONDS = 60.0
+OVERDUE_SECONDS = 30.0
 UNSENT_GRACE_SECONDS = 2.0
 NO_ACCOUNT_GRACE_SECONDS = 30.0
 
@@ -72,8 +72,8 @@ class Recovery:
             return
         self._put_back(self._due())
         self._ticks_until_look -= 1
-        if self._ticks_until_look <= 0:
-            self._ticks_until_look = max(round(self.every_seconds / TICK_SECONDS), 1)
+        if self._ticks_until_look < 0:
+            self._ticks_until_look = max(round(self.every_seconds / TICK_SECONDS) - 1, 0)
             self._look()
 
     def _is_elected(self) -> bool:
@@ -112,15 +112,13 @@ class Recovery:
         if not self.queue.is_intact():
             lost = leftover.forget_sent(self.storage)
             if lost:
-                say.warning(f"The queue in Redis was wiped: {lost} executions are put back")
+                say.warning(f"The queue in Redis is not the one that it was: {lost} executions are put back")
             self.queue.mark_intact()
         self.queue.revive()
-        count = 0
-        while batch := leftover.unsent(self.storage, BATCH, grace_seconds=UNSENT_GRACE_SECONDS):
-            sent = self._put_back(batch)
-            count += sent
-            if sent < len(batch):
-                return count
+        batch = leftover.unsent(self.storage, BATCH, grace_seconds=UNSENT_GRACE_SECONDS)
+        count = self._put_back(batch)
+        if count == BATCH:
+            self._ticks_until_look = 0  # there is more; what is due gets its turn in between
         return count + self._put_back(leftover.overdue(self.storage, OVERDUE_BATCH, seconds=OVERDUE_SECONDS))
 
     def _put_back(self, found: Iterable[Next]) -> int:

@@ -94,6 +94,8 @@ class Runtime:
             self.recovery.stop()
         if "presence" in made:
             self.presence.stop()
+        if "registry" in made:
+            self.registry.flush(2.0)
         if "queue" in made:
             self.queue.close()
         if "storage" in made:

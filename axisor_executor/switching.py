@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from axisor_executor.errors import InvalidJob
 from axisor_executor.observe.logs import say
@@ -14,6 +13,8 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.switches import Mode, Scope
 
 _POLL_SECONDS = 0.05
+CLOCK_TOLERANCE_SECONDS = 5.0
+"""How far the clock that signs may be off (AXISOR_MAX_CLOCK_SKEW_SECONDS is the limit for sending)."""
 _SENDING: tuple[ActionStatus, ...] = ("sending",)
 
 
@@ -70,5 +71,6 @@ def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[
 
 
 def _may_leave(action: LedgerAction, storage: Storage, window_seconds: float) -> bool:
-    signed = datetime.fromtimestamp((action.timestamp_ms or 0) / 1000, UTC)
-    return (storage.now() - signed).total_seconds() <= window_seconds
+    """Whether a request that was committed may still be on its way: by the database's clock, which wrote both."""
+    assert action.sent_at is not None
+    return (storage.now() - action.sent_at).total_seconds() <= window_seconds + CLOCK_TOLERANCE_SECONDS

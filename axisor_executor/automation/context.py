@@ -114,6 +114,13 @@ class AccountContext(Generic[ConfigT]):
                     return trade
         return self.reads.finished(wanted)
 
+    def finished_trade(self, trade_id: str) -> Trade | None:
+        """Return the account's closed or canceled trade of this id, following the lineage; ``None``: not there.
+
+        Many requests where the history is long: ask for it only when it decides something.
+        """
+        return self.reads.finished(self.current_id(trade_id))
+
     def trade(self) -> Trade:
         """Return the trade that the job names, running or not.
 

@@ -6,6 +6,7 @@ import click
 
 from axisor_executor.cli.environment import executor
 from axisor_executor.cli.output import json_option, write_json
+from axisor_executor.errors import AxisorError
 
 _SUCCESS = ("completed", "pending", "cancelled")
 
@@ -70,6 +71,6 @@ def automations(user: str, as_json: bool) -> None:
     elif done["success"]:
         click.echo(f"{done['migratedCount']} automations were bound to the active account of user {user}")
     else:
-        click.echo(f"error: nothing was changed: {'; '.join(done['errors'])}", err=True)
+        raise AxisorError(f"nothing was changed: {'; '.join(done['errors'])}", code="not_migrated", status=400)
     if not done["success"]:
         raise SystemExit(1)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.environment import database, executor, read_settings
-from axisor_executor.cli.output import iso, json_option, plain, styled, write_json
+from axisor_executor.cli.output import console, iso, json_option, plain, styled, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from axisor_executor.settings import Settings
     from axisor_executor.storage.connection import Storage
 
@@ -122,29 +124,30 @@ def _redis(settings: Settings) -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    from axisor_executor.cli.output import console
-
     out = console()
+    for line in _lines(found):
+        out.print(line, soft_wrap=True)
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
     for name in ("database", "redis"):
         state = found[name]
-        mark = "✅" if state["ok"] else "❌"
-        out.print(f"{mark} {name.capitalize():<10} {plain(state['url'])}" + _more(state))
+        yield f"{'✅' if state['ok'] else '❌'} {name.capitalize():<10} {plain(state['url'])}{_more(state)}"
     if "executions" not in found:
         return
     counts = ", ".join(f"{count} {styled(name)}" for name, count in found["executions"].items())
-    out.print(f"   Executions {counts or 'none'}")
+    yield f"   Executions {counts or 'none'}"
     if found["waitingFor"]:
-        out.print(f"   Waiting    {', '.join(f'{count} for {name}' for name, count in found['waitingFor'].items())}")
+        yield f"   Waiting    {', '.join(f'{count} for {name}' for name, count in found['waitingFor'].items())}"
     for worker in found["workers"]:
-        state = "" if worker["alive"] else f", [red]silent for {worker['heartbeatSecondsAgo']:g} s[/]"
-        started = worker["startedAt"]
-        out.print(f"   Worker     {plain(worker['host'])} pid {worker['pid']}, started {started}{state}")
+        silent = "" if worker["alive"] else f", [red]silent for {worker['heartbeatSecondsAgo']:g} s[/]"
+        yield f"   Worker     {plain(worker['host'])} pid {worker['pid']}, started {worker['startedAt']}{silent}"
     if not found["workers"]:
-        out.print("   Worker     [yellow]none[/]; start one with: dramatiq axisor_executor.actors")
+        yield "   Worker     [yellow]none[/]; start one with: dramatiq axisor_executor.actors"
     for switch in found["switches"]:
         where = f"{switch['scope']} {switch['id'] or ''}".strip()
         reason = f" ({plain(switch['reason'])})" if switch["reason"] else ""
-        out.print(f"   Switch     {plain(where)}: [bold yellow]{switch['mode']}[/]{reason}")
+        yield f"   Switch     {plain(where)}: [bold yellow]{switch['mode']}[/]{reason}"
 
 
 def _more(state: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started with `nohup`
             self._before[number] = signal.signal(number, self._interrupt)
         return self
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 
-from axisor_executor.automation import Act
-from axisor_executor.errors import AxisorError, Held, LeaseLost, OutcomeUnknown, Refused, StaleData, Unavailable
+from axisor_executor.errors import (
+    AxisorError,
+    Changed,
+    Held,
+    LeaseLost,
+    OutcomeUnknown,
+    Refused,
+    StaleData,
+    Unavailable,
+)
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.flow import Suspend
-from axisor_executor.run.outcome import NOT_EXECUTED, GroupOutcome, outcomes_of
+from axisor_executor.run.outcome import GroupOutcome, is_not_executed
 from axisor_executor.run.send import Sender
 from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction
@@ -45,27 +53,24 @@ class Follower:
         self.check_age = check_age
         self.is_stopping = is_stopping
 
-    def follow(
-        self, run: Execution, plan: Act, version: int, ledger: list[LedgerAction], acting: Acting
-    ) -> list[LedgerAction]:
-        """Carry every group out as far as it goes, and return the ledger's actions after that.
+    def follow(self, run: Execution, outcomes: Iterable[GroupOutcome], acting: Acting) -> None:
+        """Carry every group out as far as it goes.
 
         A group that must wait does not keep the others from being carried out.
 
         Raises:
             Suspend: some group goes on later.
-            Stop: it is too late to begin, and nothing was sent.
+            Stop: it is too late to begin one.
             LeaseLost: another run has the account.
         """
         suspended: Suspend | None = None
-        for outcome in outcomes_of(plan, ledger, version):
+        for outcome in outcomes:
             try:
                 self._carry_out_group(run, outcome, acting)
             except Suspend as pause:
                 suspended = suspended or pause
         if suspended is not None:
             raise suspended
-        return actions.of(self.storage, run.id)
 
     def _carry_out_group(self, run: Execution, outcome: GroupOutcome, acting: Acting) -> None:
         """Carry the steps out in order, and none behind one that was refused, superseded or is unknown."""
@@ -88,12 +93,14 @@ class Follower:
         if index == 0:
             self.check_age()
         try:
+            if index > 0:
+                _check_deadline(run, outcome)
             _check_same_user(outcome, acting)
             return self.sender.send(run, step, acting)
         except (Unavailable, StaleData) as error:
-            delay = self.next_try(error) if index == 0 else _next_reopen(outcome)
+            delay = self.next_try(error) if index == 0 else HELD_RETRY_SECONDS
             if delay is None:
-                actions.deny(self.storage, step, error.as_dict())
+                actions.deny(self.storage, run, step, error.as_dict())
                 return False
             raise Suspend("retry", delay, error=error, spends_try=index == 0) from None
         except Held as error:
@@ -101,11 +108,29 @@ class Follower:
             raise Suspend(wait_for, HELD_RETRY_SECONDS, error=error, half_done=index > 0) from None  # type: ignore[arg-type]
         except OutcomeUnknown as error:
             raise Suspend("reconcile", FIRST_LOOK_SECONDS, error=error) from None
+        except Changed as error:
+            raise Suspend("retry", 0.0, error=error) from None
         except LeaseLost:
             raise
         except AxisorError as error:
-            actions.deny(self.storage, step, error.as_dict())
+            actions.deny(self.storage, run, step, error.as_dict())
             return False
+
+
+def is_overdue(run: Execution, began: datetime) -> bool:
+    """Whether it is too late for what is left of a group that began then (a person's retry gives new time)."""
+    until = began + timedelta(seconds=REOPEN_SECONDS)
+    return datetime.now(UTC) > max(until, run.expires_at or until)
+
+
+def _check_deadline(run: Execution, outcome: GroupOutcome) -> None:
+    """Let no remainder be opened long after its close: it was meant for another market.
+
+    Raises:
+        Refused: it is too late (``reopen_too_late``).
+    """
+    if is_overdue(run, outcome.steps[0].created_at):
+        raise Refused(f"more than {REOPEN_SECONDS:g} s have passed since the group began", code="reopen_too_late")
 
 
 def _check_same_user(outcome: GroupOutcome, acting: Acting) -> None:
@@ -116,19 +141,7 @@ def _check_same_user(outcome: GroupOutcome, acting: Acting) -> None:
     """
     if outcome.steps[0].exchange_user_id not in (None, acting.exchange_user_id):
         raise Refused(
-            f"the key of account {acting.account.name} belongs to another exchange user than when the first step was sent",
+            f"the key of account {acting.account.name} belongs to another exchange user than at the first step",
             code="exchange_user_changed",
             account_id=acting.account.id,
         )
-
-
-def is_not_executed(step: LedgerAction) -> bool:
-    """Whether the step's request was proven never to have been carried out."""
-    return step.status == "rejected" and (step.error or {}).get("code") == NOT_EXECUTED
-
-
-def _next_reopen(outcome: GroupOutcome) -> float | None:
-    closed_at = outcome.steps[0].sent_at
-    if closed_at is not None and (datetime.now(UTC) - closed_at).total_seconds() > REOPEN_SECONDS:
-        return None
-    return HELD_RETRY_SECONDS

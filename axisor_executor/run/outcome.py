@@ -43,6 +43,12 @@ class GroupOutcome:
         return any(step.was_sent for step in self.steps)
 
     @property
+    def is_owed(self) -> bool:
+        """Whether it has begun and is not at its end: what is left binds, whatever has changed since."""
+        lost = self.status == "failed" and any(is_not_executed(step) for step in self.steps[1:])
+        return self.touched and (self.status == "open" or lost)
+
+    @property
     def new_trade_id(self) -> str | None:
         """The trade that this group opened."""
         return next((step.new_trade_id for step in self.steps if step.new_trade_id), None)
@@ -59,12 +65,12 @@ class GroupOutcome:
     @property
     def proven_not_executed(self) -> bool:
         """Whether it failed at its first step only because the request was shown never to have been carried out."""
-        return (
-            self.status == "failed"
-            and len(self.steps) > 0
-            and self.steps[0].status == "rejected"
-            and (self.steps[0].error or {}).get("code") == NOT_EXECUTED
-        )
+        return self.status == "failed" and len(self.steps) > 0 and is_not_executed(self.steps[0])
+
+
+def is_not_executed(step: LedgerAction) -> bool:
+    """Whether the step's request was proven never to have been carried out."""
+    return step.status == "rejected" and (step.error or {}).get("code") == NOT_EXECUTED
 
 
 def outcomes_of(plan: Act, ledger: Iterable[LedgerAction], version: int) -> list[GroupOutcome]:
@@ -88,20 +94,26 @@ def merge(older: Sequence[GroupOutcome], newer: Sequence[GroupOutcome]) -> list[
 
 
 def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerAction]) -> list[GroupOutcome]:
-    """Return what became of the groups of the plans before the present one."""
+    """Return what became of the groups that a plan before the present one has touched."""
     older: list[GroupOutcome] = []
     if all(action.plan_version == run.plan_version for action in ledger):
         return older
     for stored in executions.old_plans(storage, run.id):
         if stored["decision"] == "act" and stored["version"] < run.plan_version:
             older = merge(older, outcomes_of(Act.from_dict(stored), ledger, stored["version"]))
-    return older
+    return [outcome for outcome in older if outcome.touched]
+
+
+def present_plan(run: Execution) -> Act:
+    """Return the plan that is followed now; one without groups where there is none."""
+    if run.plan is None or run.plan["decision"] != "act":
+        return Act(groups=(), action=str(run.job.get("action") or run.automation_type), lists_trades=True)
+    return Act.from_dict(run.plan)
 
 
 def merged_outcomes(storage: Storage, run: Execution) -> tuple[Act, list[GroupOutcome]]:
     """Return the present plan and what became of every group of all plans."""
-    assert run.plan is not None
-    plan = Act.from_dict(run.plan)
+    plan = present_plan(run)
     ledger = actions.of(storage, run.id)
     return plan, merge(older_outcomes(storage, run, ledger), outcomes_of(plan, ledger, run.plan_version))
 
@@ -113,6 +125,8 @@ def _outcome(group: Group, index: int, steps: tuple[LedgerAction, ...]) -> Group
             status = "pending" if group.status == "pending" else "failed"
         error = group.facts.get("error") if status == "failed" else None
         return GroupOutcome(group, index, status, error=error)
+    if not steps:
+        return GroupOutcome(group, index, "open")  # a later plan has taken its place
     for step in steps:
         if step.is_unsettled:
             return GroupOutcome(group, index, "uncertain", steps, error=step.error)

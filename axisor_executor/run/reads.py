@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -37,6 +38,7 @@ class LiveReads:
         self._automation_id = automation_id
         self._max_price_age = max_price_age
         self._kept: dict[str, Any] = {}
+        self._first_read_at = 0.0
         self.seen: dict[str, Any] = {}
 
     def price(self) -> Decimal:
@@ -97,6 +99,16 @@ class LiveReads:
                 others = tuple(kept for kept in self._kept[key] if kept.id != trade.id)
                 self._kept[key] = (*others, trade) if trade.state == state else others
 
+    def forget(self) -> None:
+        """Read everything anew from now on; what was seen stays in the record."""
+        self.record()
+        self._kept.clear()
+
+    def refresh(self, oldest_seconds: float) -> None:
+        """Forget what was read longer ago than this."""
+        if self._kept and time.monotonic() - self._first_read_at > oldest_seconds:
+            self.forget()
+
     def saw(self, trade: Trade) -> None:
         """Keep a trade for the plan's record."""
         self.seen.setdefault("trades", {})[trade.id] = shown(trade)
@@ -113,6 +125,8 @@ class LiveReads:
 
     def _once(self, key: str, read: Callable[[], Any]) -> Any:
         if key not in self._kept:
+            if not self._kept:
+                self._first_read_at = time.monotonic()
             self._kept[key] = read()
         return self._kept[key]
 

@@ -90,7 +90,7 @@ def resolve(
 
     def call() -> tuple[str, AutomationConfig, tuple[str, ...]]:
         action = registered.handler.choose_action(job.action, raw)
-        return action, registered.handler.parse_config(raw, action), registered.handler.ignored(raw)
+        return action, registered.handler.parse_config(raw, action), registered.handler.ignored(raw, action)
 
     action, config, ignored = deciders.ask(registered.found, "reading the config", call, seconds)
     if ignored and _warned.setdefault((found.id, ignored), True) is True:

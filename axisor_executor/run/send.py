@@ -18,7 +18,15 @@ from axisor_executor.automation import (
     SetStopLoss,
     SetTakeProfit,
 )
-from axisor_executor.errors import ExchangeError, NotFound, OutcomeUnknown, Refused, Rejected, Unavailable
+from axisor_executor.errors import (
+    AxisorError,
+    CredentialsError,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    Rejected,
+    Unavailable,
+)
 from axisor_executor.exchange.base import Answer, ExchangeClient, NewTrade, Trade
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import baseline_of
@@ -29,6 +37,9 @@ from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction, Sending
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
+
+OLDEST_READ_SECONDS = 1.5
+"""How old what was read may be to serve as the baseline of a request."""
 
 LATEST_SECONDS = 2.0
 """How long after its commit a request may still leave; a pause waits for the signature's window, far longer."""
@@ -56,9 +67,10 @@ class Sender:
             OutcomeUnknown: nobody knows (status ``unknown``).
             Held, LeaseLost: nothing was sent.
         """
+        acting.reads.refresh(OLDEST_READ_SECONDS)
         target = self._target(planned.action, acting)
         if target is not None and target.state == "closed":
-            actions.deny(self.storage, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
+            actions.deny(self.storage, run, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
             return False
         ready = dataclasses.replace(planned, action=self._prepared(planned.action, acting))
         self._check_clock(acting.client)
@@ -75,10 +87,11 @@ class Sender:
 
     def _transmit(self, ready: LedgerAction, acting: Acting, timestamp_ms: int) -> bool:
         announce(ready.action, acting)
+        acting.reads.forget()  # whatever comes of it, what was read before is not how it is after
         try:
             answer = call(acting.client, ready.action, ready.client_id, timestamp_ms)
             points.reached("answered")
-        except Unavailable as error:
+        except (Unavailable, CredentialsError) as error:
             actions.unsend(self.storage, ready, error.as_dict())
             raise
         except OutcomeUnknown as error:
@@ -91,6 +104,11 @@ class Sender:
                 return False
             actions.settle(self.storage, ready, "rejected", error=error.as_dict())
             raise
+        except Exception as error:  # noqa: BLE001  whatever a client trips over, the request may have left
+            say.crash(f"The client failed on {ready.action.kind} for account {acting.account.name}")
+            unknown = OutcomeUnknown(f"the client failed: {type(error).__name__}", account_id=acting.account.id)
+            actions.settle(self.storage, ready, "unknown", error=unknown.as_dict())
+            raise unknown from None
         trade = answer.value
         opened = trade.id if isinstance(ready.action, OpenPosition) else None
         actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
@@ -146,7 +164,7 @@ def _closed_meanwhile(action: Action, acting: Acting) -> Trade | None:
         return None
     try:
         trade = acting.reads.finished(action.trade_id)
-    except ExchangeError:
+    except AxisorError:
         return None
     return trade if trade is not None and trade.state == "closed" else None
 

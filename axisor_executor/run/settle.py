@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from axisor_executor.automation import OpenPosition
+from axisor_executor.automation import ClosePosition, OpenPosition
 from axisor_executor.errors import AxisorError, OutcomeUnknown, Rejected, Unavailable
 from axisor_executor.exchange.base import Answer, ExchangeClient, Trade
 from axisor_executor.observe.logs import say
@@ -55,6 +55,8 @@ class Settler:
             verdict = self._look(sent)
         except (Unavailable, Rejected, AxisorError) as error:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
+        if verdict.outcome == "executed" and isinstance(sent.action, ClosePosition) and self._closed_by_another(sent):
+            verdict = Verdict("superseded", "another execution closed the trade", verdict.trade)
         if verdict.outcome == "unknown" and _too_old(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(
@@ -62,6 +64,9 @@ class Settler:
             mark="🔎",
         )
         return commit(self.opener, sent, verdict)
+
+    def _closed_by_another(self, sent: LedgerAction) -> bool:
+        return actions.closed_by_another(self.opener.storage, sent)
 
     def _look(self, sent: LedgerAction) -> Verdict:
         account = accounts.account(self.opener.storage, sent.account_id)
@@ -90,8 +95,10 @@ def commit(opener: Accounts, sent: LedgerAction, verdict: Verdict) -> bool:
             actions.settle(opener.storage, sent, "rejected", answer=answer, error=note)
         case "superseded":
             actions.settle(opener.storage, sent, "superseded", answer=answer, error=note)
-        case _:
+        case "uncertain":
             actions.settle(opener.storage, sent, "unknown", error=note)
+        case _:
+            actions.note(opener.storage, sent, note)
     return verdict.outcome != "unknown"
 
 

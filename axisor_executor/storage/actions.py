@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from axisor_executor.automation import Act, Action, OpenPosition, action_from_dict
-from axisor_executor.errors import Held, LeaseLost, Refused, StaleData
+from axisor_executor.automation import Act, Action, ClosePosition, OpenPosition, action_from_dict
+from axisor_executor.errors import Changed, Held, LeaseLost, Refused
 from axisor_executor.storage import executions, leases, lineage, switches
 from axisor_executor.storage.accounts import Account
-from axisor_executor.storage.connection import Storage, document, maybe_instant
+from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
 from axisor_executor.storage.executions import Execution
 
 ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
 
 _COLUMNS = (
     "execution_id, seq, plan_version, group_index, step_index, params, automation_id, account_id, status, "
-    "timestamp_ms, baseline, exchange_user_id, key_fingerprint, client_id, answer, error, new_trade_id, sent_at"
+    "timestamp_ms, baseline, exchange_user_id, key_fingerprint, client_id, answer, error, new_trade_id, sent_at, "
+    "created_at"
 )
 
 
@@ -49,6 +50,7 @@ class LedgerAction:
     error: dict[str, Any] | None
     new_trade_id: str | None
     sent_at: datetime | None
+    created_at: datetime
 
     @property
     def was_sent(self) -> bool:
@@ -106,6 +108,7 @@ def plan_again(storage: Storage, run: Execution, failed: LedgerAction) -> Ledger
     The client id stays the same, so that an effect would still be recognised.
     """
     with storage.write():
+        executions.hold(storage, run)
         row = storage.one("SELECT MAX(seq) FROM axisor_actions WHERE execution_id = ?", run.id)
         seq = int(row[0]) + 1 if row else 1
         trade_id = failed.action.replaces if isinstance(failed.action, OpenPosition) else failed.action.target
@@ -160,7 +163,7 @@ def begin_sending(
     """Commit that a request is about to leave, if nothing forbids it: lease, fence, keys, switches, unresolved actions.
 
     Raises:
-        StaleData: the account is not what it was when it was read; look again (``account_changed``).
+        Changed: the account is not what it was when it was read; look again.
         Refused: the automation was bound to another account behind the first request (``rebound``).
         LeaseLost: another run may act on the account now; this one must not.
         Held: a switch or an unresolved action holds it back.
@@ -198,8 +201,7 @@ def begin_sending(
 
 
 _ACCOUNT_NOW = """
-SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials,
-    EXISTS (SELECT 1 FROM axisor_actions x WHERE x.execution_id = ? AND x.status <> 'planned')
+SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials
 FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = ?
 """
 
@@ -207,12 +209,13 @@ FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = 
 def _check_account(storage: Storage, planned: LedgerAction, account: Account) -> None:
     """Let only those keys sign that are in the database now, of the account that the automation is bound to now.
 
-    Behind the first request the plan binds, also where its automation was deleted or something was switched off.
+    Behind its first request a group binds, also where the automation was deleted or something was switched off.
     """
-    row = storage.one(_ACCOUNT_NOW, planned.execution_id, planned.automation_id, account.id)
+    row = storage.one(_ACCOUNT_NOW, planned.automation_id, account.id)
     if row is None or row[4] != account.credentials:
         raise _changed(planned, account, f"the credentials of account {account.name} were changed")
-    automation_id, bound_to, is_active, account_is_active, _, has_begun = row
+    automation_id, bound_to, is_active, account_is_active, _ = row
+    has_begun = planned.step_index > 0
     if bound_to != account.id and not (automation_id is None and has_begun):
         if has_begun:
             raise Refused(
@@ -225,8 +228,8 @@ def _check_account(storage: Storage, planned: LedgerAction, account: Account) ->
         raise _changed(planned, account, f"the automation or account {account.name} was switched on or off")
 
 
-def _changed(planned: LedgerAction, account: Account, what: str) -> StaleData:
-    return StaleData(f"{planned.action.kind}: {what}; nothing was sent", code="account_changed", account_id=account.id)
+def _changed(planned: LedgerAction, account: Account, what: str) -> Changed:
+    return Changed(f"{planned.action.kind}: {what}; nothing was sent", account_id=account.id)
 
 
 def _check_unresolved(storage: Storage, planned: LedgerAction) -> None:
@@ -305,8 +308,34 @@ def unsend(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> No
     )
 
 
+def note(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> None:
+    """Keep why a sent action can't be judged yet. One that is ``sending`` stays so: its sender may only be frozen."""
+    storage.run(
+        "UPDATE axisor_actions SET error = ? WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')",
+        dict(error),
+        sent.execution_id,
+        sent.seq,
+    )
+
+
+def closed_by_another(storage: Storage, sent: LedgerAction) -> bool:
+    """Return whether another execution's close of the same trade is confirmed."""
+    return (
+        storage.one(
+            "SELECT 1 FROM axisor_actions WHERE account_id = ? AND trade_id = ? AND kind = ? AND status = 'confirmed' "
+            "AND execution_id <> ?",
+            sent.account_id,
+            sent.action.target,
+            ClosePosition.__name__,
+            sent.execution_id,
+        )
+        is not None
+    )
+
+
 def deny(
     storage: Storage,
+    run: Execution,
     planned: LedgerAction,
     error: Mapping[str, Any],
     *,
@@ -316,12 +345,15 @@ def deny(
     """Settle a planned action by ourselves: nothing was sent, and nothing will be."""
     storage.run(
         "UPDATE axisor_actions SET status = ?, error = ?, answer = ?, settled_at = {now} "
-        "WHERE execution_id = ? AND seq = ? AND status = 'planned'",
+        "WHERE execution_id = ? AND seq = ? AND status = 'planned' "
+        "AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ?)",
         status,
         dict(error),
         dict(answer) if answer else None,
         planned.execution_id,
         planned.seq,
+        run.id,
+        run.fence,
     )
 
 
@@ -390,4 +422,5 @@ def _action(row: tuple[Any, ...]) -> LedgerAction:
     for index in (10, 14, 15):
         values[index] = document(values[index])
     values[17] = maybe_instant(values[17])
+    values[18] = instant(values[18])
     return LedgerAction(*values)

@@ -33,6 +33,9 @@ _POSTGRES = {
     "later": "clock_timestamp()+?*interval '1 second'",
     "for_update": "FOR UPDATE",
 }
+_LIMITS = "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""A worker that is frozen inside a transaction must not freeze those that meet its locks."""
+
 BROKEN = (peewee.OperationalError, peewee.InterfaceError)
 """What a lost connection, a full disk or a stopped server looks like."""
 
@@ -71,6 +74,7 @@ class Storage:
         except BROKEN:
             if opened:
                 self.database.manual_close()
+                self.database.close_idle()  # what broke this one has likely broken those that lie idle
             raise
         finally:
             if opened and not self.database.is_closed():
@@ -83,6 +87,8 @@ class Storage:
         SQLite takes the write lock at once (``BEGIN IMMEDIATE``): an upgrade in mid-transaction could fail.
         """
         with self.connection(), self.database.atomic("IMMEDIATE") if self.is_sqlite else self.database.atomic():
+            if not self.is_sqlite:
+                self.run(_LIMITS)
             yield
 
     def commit_durably(self) -> None:
@@ -228,4 +234,6 @@ def _postgres(url: str, pool: int) -> Any:
         keepalives_idle=10,
         keepalives_interval=3,
         keepalives_count=3,
+        tcp_user_timeout=15_000,
+        isolation_level="READ COMMITTED",  # what the hand-over of leases and the switches are made for
     )

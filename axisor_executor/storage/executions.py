@@ -23,7 +23,7 @@ TERMINAL: frozenset[str] = frozenset({"completed", "pending", "failed", "uncerta
 
 COLUMNS = (
     "id, user_id, automation_id, automation_type, account_id, account_name, exchange, lane, job, trade_id, "
-    "idempotency_key, status, wait_for, due_at, tries, looks, plan_version, plan, result, error, fence, "
+    "idempotency_key, status, wait_for, due_at, tries, looks, crashes, plan_version, plan, result, error, fence, "
     "created_at, started_at, finished_at, expires_at"
 )
 
@@ -48,6 +48,7 @@ class Execution:
     due_at: datetime | None
     tries: int
     looks: int
+    crashes: int
     plan_version: int
     plan: dict[str, Any] | None
     result: dict[str, Any] | None
@@ -86,6 +87,22 @@ def mark_sent(storage: Storage, execution_id: str) -> None:
     )
 
 
+def hold(storage: Storage, run: Execution) -> None:
+    """Lock an execution's row inside the caller's transaction, for the run that has it.
+
+    Raises:
+        LeaseLost: another run has it by now.
+    """
+    row = storage.one("SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? {for_update}", run.id, run.fence)
+    _guarded(1 if row else 0, run)
+
+
+def lock(storage: Storage, execution_id: str) -> Execution | None:
+    """Return an execution with its row locked inside the caller's transaction."""
+    row = storage.one(f"SELECT {COLUMNS} FROM axisor_executions WHERE id = ? {{for_update}}", execution_id)  # noqa: S608
+    return from_row(row) if row else None
+
+
 def claim(storage: Storage, execution_id: str, *, worker_id: str, lease_seconds: float) -> Execution | None:
     """Start a run: take the execution, and the account's lease with it.
 
@@ -93,14 +110,8 @@ def claim(storage: Storage, execution_id: str, *, worker_id: str, lease_seconds:
     account is another execution's (then it waits in line for the lease).
     """
     with storage.write():
-        row = storage.one(
-            f"SELECT {COLUMNS} FROM axisor_executions WHERE id = ? {{for_update}}",  # noqa: S608
-            execution_id,
-        )
-        if row is None:
-            return None
-        execution = from_row(row)
-        if execution.is_over or not _is_due(storage, execution):
+        execution = lock(storage, execution_id)
+        if execution is None or execution.is_over or not _is_due(storage, execution):
             return None
         if execution.status == "running" and leases.is_live(storage, execution.id, execution.fence):
             return None
@@ -174,7 +185,7 @@ def wait(
         _guarded(
             storage.run(
                 "UPDATE axisor_executions SET status = 'waiting', wait_for = ?, due_at = {later}, error = ?, "
-                "tries = tries + ?, looks = looks + ? WHERE id = ? AND fence = ? AND status = 'running'",
+                "tries = tries + ?, looks = looks + ?, crashes = 0 WHERE id = ? AND fence = ? AND status = 'running'",
                 wait_for,
                 seconds,
                 dict(error) if error else None,
@@ -266,8 +277,8 @@ def reopen(storage: Storage, ended: Execution, *, max_age_seconds: float, keeps_
         old.append(ended.plan)
     storage.run(
         "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 0, "
-        "tries = 0, looks = 0, result = NULL, error = NULL, finished_at = NULL, expires_at = {later}, plan = ?, "
-        "plan_version = ?, old_plans = ? WHERE id = ?",
+        "tries = 0, looks = 0, crashes = 0, result = NULL, error = NULL, finished_at = NULL, expires_at = {later}, "
+        "plan = ?, plan_version = ?, old_plans = ? WHERE id = ?",
         max_age_seconds,
         ended.plan if keeps_plan else None,
         ended.plan_version if keeps_plan else ended.plan_version + 1,
@@ -321,9 +332,9 @@ def _guarded(touched: int, run: Execution) -> None:
 def from_row(row: tuple[Any, ...]) -> Execution:
     """Return the execution of a row of ``COLUMNS``."""
     values = list(row)
-    for index in (8, 17, 18, 19):
+    for index in (8, 18, 19, 20):
         values[index] = document(values[index])
-    values[21] = instant(values[21])
-    for index in (13, 22, 23, 24):
+    values[22] = instant(values[22])
+    for index in (13, 23, 24, 25):
         values[index] = maybe_instant(values[index])
     return Execution(*values)

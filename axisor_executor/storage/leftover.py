@@ -12,12 +12,24 @@ _PUT_BACK = (
     "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?"
 )
 
+_GIVE_UP = (
+    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, "
+    "crashes = crashes + 1 WHERE id = ? AND status = 'running' AND fence = ?"
+)
+
 
 def due(storage: Storage, limit: int) -> list[Next]:
-    """Put back executions that wait for nothing but the time."""
+    """Put back executions that wait for nothing but the time.
+
+    Of those that wait for an account's lease only the first, and only while nobody holds it: the rest is handed over.
+    """
     with storage.write():
         rows = storage.rows(
-            "SELECT id, lane FROM axisor_executions WHERE status = 'waiting' AND due_at <= {now} "  # noqa: S608
+            "SELECT id, lane FROM axisor_executions e WHERE status = 'waiting' AND due_at <= {now} "  # noqa: S608
+            "AND (wait_for <> 'lease' OR (NOT EXISTS "
+            "(SELECT 1 FROM axisor_leases l WHERE l.account_id = e.account_id AND l.until > {now}) AND NOT EXISTS "
+            "(SELECT 1 FROM axisor_executions f WHERE f.account_id = e.account_id AND f.status = 'waiting' "
+            "AND f.wait_for = 'lease' AND (f.lane_rank, f.id) < (e.lane_rank, e.id)))) "
             f"ORDER BY lane_rank, due_at LIMIT ? {_skip(storage)}",
             limit,
         )
@@ -37,9 +49,7 @@ def abandoned(storage: Storage, limit: int, *, grace_seconds: float) -> list[Nex
             -grace_seconds,
             limit,
         )
-        put_back = [
-            row for row in rows if storage.run(f"{_PUT_BACK} AND status = 'running' AND fence = ?", row[0], row[2])
-        ]
+        put_back = [row for row in rows if storage.run(_GIVE_UP, row[0], row[2])]
     return [Next(row[0], row[1]) for row in put_back]
 
 

@@ -19,6 +19,7 @@ from peewee import (
     IntegerField,
     Model,
     SmallIntegerField,
+    SqliteDatabase,
     TextField,
 )
 
@@ -37,7 +38,11 @@ class InstantField(DateTimeField):
     """An instant in UTC. Columns without a zone (the monolith's, SQLite's) hold UTC."""
 
     def db_value(self, value: Any) -> Any:
-        return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) and value.tzinfo else value
+        """Return it as text with its offset, which is right whatever the session's zone; SQLite knows no offsets."""
+        if not isinstance(value, datetime) or value.tzinfo is None:
+            return value
+        text = value.astimezone(UTC).isoformat(" ", "microseconds")
+        return text.removesuffix("+00:00") if isinstance(self.model._meta.database, SqliteDatabase) else text
 
     def python_value(self, value: Any) -> datetime | None:
         if value is None:
@@ -136,6 +141,7 @@ class ExecutionRow(Model):
     due_at = InstantField(null=True)
     tries = IntegerField(default=0)
     looks = IntegerField(default=0)
+    crashes = IntegerField(default=0)
     plan_version = IntegerField(default=0)
     plan = DocumentField(null=True)
     old_plans = DocumentField(null=True)

@@ -46,7 +46,8 @@ CREATE TABLE axisor_executions (
     account_id TEXT, account_name TEXT, exchange TEXT, lane TEXT NOT NULL, lane_rank SMALLINT NOT NULL,
     job [JSON] NOT NULL, trade_id TEXT, idempotency_key TEXT, message_id TEXT UNIQUE,
     status TEXT NOT NULL, wait_for TEXT, due_at [INSTANT], tries INTEGER NOT NULL DEFAULT 0,
-    looks INTEGER NOT NULL DEFAULT 0, plan_version INTEGER NOT NULL DEFAULT 0, plan [JSON], old_plans [JSON],
+    looks INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0, plan_version INTEGER NOT NULL DEFAULT 0, plan [JSON], old_plans [JSON],
     result [JSON], error [JSON], worker_id TEXT, fence BIGINT NOT NULL DEFAULT 0,
     sends INTEGER NOT NULL DEFAULT 0, sent_at [INSTANT],
     created_at [INSTANT] NOT NULL, started_at [INSTANT], finished_at [INSTANT], expires_at [INSTANT],
@@ -65,6 +66,7 @@ CREATE TABLE axisor_actions (
     timestamp_ms BIGINT, baseline [JSON], exchange_user_id TEXT, key_fingerprint TEXT, client_id TEXT,
     answer [JSON], error [JSON], new_trade_id TEXT, created_at [INSTANT] NOT NULL, sent_at [INSTANT],
     settled_at [INSTANT], PRIMARY KEY (execution_id, seq));
+CREATE INDEX axisor_actions_trade ON axisor_actions (trade_id) WHERE trade_id IS NOT NULL;
 CREATE INDEX axisor_actions_unsettled ON axisor_actions (account_id) WHERE status IN ('sending', 'unknown');
 CREATE INDEX axisor_actions_automation ON axisor_actions (automation_id, sent_at) WHERE sent_at IS NOT NULL;
 CREATE INDEX axisor_actions_client ON axisor_actions (client_id) WHERE client_id IS NOT NULL;

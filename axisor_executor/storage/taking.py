@@ -107,6 +107,12 @@ def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, tw
         "message": f"Execution {twin} waits to do the same",
     }
     storage.run(
+        "UPDATE axisor_executions SET expires_at = {later} WHERE id = ? AND expires_at < {later}",
+        new.max_age_seconds,
+        twin,
+        new.max_age_seconds,
+    )
+    storage.run(
         "UPDATE axisor_executions SET status = 'cancelled', result = ?, finished_at = {now} WHERE id = ?",
         result,
         execution_id,

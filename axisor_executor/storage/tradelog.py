@@ -11,7 +11,7 @@ from uuid import uuid4
 import peewee
 
 from axisor_executor.observe.logs import say
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import BROKEN, Storage
 
 TradeLogStatus = Literal["success", "app_error", "exchange_error"]
 
@@ -59,3 +59,8 @@ def write(storage: Storage, entries: tuple[Entry, ...]) -> None:
                 )
         except peewee.IntegrityError:
             say.debug(f"No TradeLog row: automation {entry.automation_id} or user {entry.user_id} is not there")
+        except BROKEN:
+            raise
+        except (peewee.PeeweeException, ValueError) as error:
+            # A display copy must not keep an execution from ending: the ledger has it all.
+            say.warning(f"No TradeLog row for automation {entry.automation_id}: {type(error).__name__}")

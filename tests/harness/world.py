@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from dramatiq import Message
 
 from axisor_executor import api, runtime
 from axisor_executor.credentials import Format, KeyRing, write_credentials
@@ -122,6 +125,7 @@ class World:
     @property
     def alerts(self) -> list[str]:
         """The kinds of the alerts that were raised, in order."""
+        self.parts.registry.flush()
         return [alert.kind for alert in self.watcher.alerts]
 
     @contextmanager
@@ -219,6 +223,31 @@ class World:
         """Carry a job out in this process and return its result."""
         return api.execute(self.job(automation_id, user_id=user_id, **more), idempotency_key=key)
 
+    def enqueue(self, job: Mapping[str, Any], key: str | None = None) -> str:
+        """Take a job and return its execution's id."""
+        return api.enqueue(job, key)
+
+    def send(self, message: Message[Any]) -> None:
+        """Put a message on the queue as another producer would."""
+        self.parts.queue.broker.enqueue(message)
+
+    def make_older(self, execution_id: str, *, seconds: float) -> None:
+        """Move the time up to which an execution may begin ``seconds`` back, as if it had waited so long."""
+        found = self.execution(execution_id)
+        assert found.expires_at is not None
+        self.storage.run(
+            "UPDATE axisor_executions SET expires_at = ?, created_at = ? WHERE id = ?",
+            found.expires_at - timedelta(seconds=seconds),
+            found.created_at - timedelta(seconds=seconds),
+            execution_id,
+        )
+
+    def due_in(self, execution_id: str) -> float:
+        """Return in how many seconds a waiting execution goes on."""
+        due = self.execution(execution_id).due_at
+        assert due is not None
+        return (due - self.storage.now()).total_seconds()
+
     def go_on(self, execution_id: str) -> dict[str, Any]:
         """Run an execution again now, whatever it waits for, as recovery would when its time has come."""
         self.storage.run(
@@ -228,6 +257,15 @@ class World:
         )
         self.parts.executor.run(execution_id)
         return api.get_result(execution_id)
+
+    def settle(self, execution_id: str, *, timeout: float = 15.0) -> dict[str, Any]:
+        """Let an execution go on until it no longer waits for the exchange's clock, and return its result."""
+        deadline = time.monotonic() + timeout
+        while True:
+            result = self.go_on(execution_id)
+            if result["status"] != "waiting" or time.monotonic() > deadline:
+                return result
+            time.sleep(0.05)
 
     def open_trade(self, account: Account, *, quantity: int = 100, leverage: int = 10, **more: Any) -> str:
         """Open a market trade through an entry automation of its own and return its id."""

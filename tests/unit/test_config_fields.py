@@ -102,6 +102,25 @@ def test_what_is_allowed_in_words(field, allowed):
     assert str(caught.value) == f"must be {allowed}, got 'x'"
 
 
+@pytest.mark.parametrize(
+    "value", ["x" * 5000, ["x"] * 5000, {"x": "y" * 5000}, 10**4000, pytest.param(10**5000, id="huge"), "9" * 90]
+)
+def test_a_long_value_is_quoted_in_part(value):
+    for field in (Number(most=5), Whole(most=5), Price()):
+        with pytest.raises(ValueError, match="must be ") as caught:
+            field.parse(value)
+        quote = str(caught.value).split("got ")[1]
+        assert len(quote) <= 80
+
+
+def test_0_is_told_from_left_out_where_that_matters():
+    field = Number(above=0, if_absent="to act at any price")
+    with pytest.raises(ValueError, match="got 0; leave the key out to act at any price"):
+        field.parse(0)
+    with pytest.raises(ValueError, match=r"got -1$"):
+        field.parse(-1)
+
+
 @pytest.mark.parametrize("value", [1e300, 10**400, 1e40, 100_000_000.5, 5e-324])
 def test_absurd_prices_are_refused_like_others(value):
     with pytest.raises(ValueError, match="must be a price"):

@@ -6,7 +6,7 @@ import pytest
 
 from axisor_executor import arithmetic
 from axisor_executor.automation import AutomationConfig, AutomationHandler, act
-from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData
+from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData, Unavailable
 from axisor_executor.testing import make_context, make_trade
 
 D = Decimal
@@ -67,6 +67,31 @@ def test_trades_are_found_in_every_state():
         assert context(trade_id="t", **{where: [make_trade(id="t", state=state)]}).trade().state == state
     with pytest.raises(NotFound):
         context(trade_id="t").trade()
+
+
+def test_a_running_trade_is_found_before_anything_else_is_read():
+    seen = context(trade_id="t", running=[make_trade(id="t")], open_orders=None, finished=None)
+    assert seen.trade().state == "running"
+    assert seen.reads.asked == ["running"]
+
+
+def test_an_open_order_is_found_without_the_history():
+    seen = context(trade_id="t", open_orders=[make_trade(id="t", state="open")], finished=None)
+    assert seen.trade().state == "open"
+    assert seen.reads.asked == ["running", "open_orders"]
+
+
+def test_the_history_alone_can_be_asked():
+    seen = context(finished=[make_trade(id="b", state="closed")], lineage={"a": "b"}, running=None, open_orders=None)
+    assert seen.finished_trade("a").id == "b"
+    assert seen.finished_trade("c") is None
+    assert seen.reads.asked == ["finished", "finished"]
+
+
+@pytest.mark.parametrize("what", ["running", "open_orders", "finished"])
+def test_trades_that_can_not_be_read(what):
+    with pytest.raises(Unavailable, match="could not be read"):
+        context(trade_id="t", **{what: None}).trade()
 
 
 def test_what_can_not_be_read():

@@ -9,8 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from axisor_executor.arithmetic import MAX_PRICE
 from axisor_executor.automation import AutomationConfig, Number, Price, Whole
+from axisor_executor.automation.fields import quoted
 from axisor_executor.exchange.base import PRICE_STEP, Side
 
+TRIGGER = Number(above=0, most=MAX_PRICE, unit="USD per BTC", if_absent="to enter at once")
 _SIDES = {"b": "buy", "buy": "buy", "s": "sell", "sell": "sell"}
 
 
@@ -33,12 +35,16 @@ class AutoEntryConfig(AutomationConfig):
     )
     market: Literal["btcusd"] = Field("btcusd", description="The market; there is one.", examples=["btcusd"])
     stoploss: Annotated[Decimal, Price()] | None = Field(
-        None, description="The stop loss in USD per BTC, in steps of 0.5; 0 or left out: none.", examples=[45_000]
+        None,
+        description="The stop loss in USD per BTC, in steps of 0.5; 0, empty or left out: none.",
+        examples=[45_000],
     )
     takeprofit: Annotated[Decimal, Price()] | None = Field(
-        None, description="The take profit in USD per BTC, in steps of 0.5; 0 or left out: none.", examples=[60_000]
+        None,
+        description="The take profit in USD per BTC, in steps of 0.5; 0, empty or left out: none.",
+        examples=[60_000],
     )
-    trigger_price: Annotated[Decimal, Number(above=0, most=MAX_PRICE, unit="USD per BTC")] | None = Field(
+    trigger_price: Annotated[Decimal, TRIGGER] | None = Field(
         None,
         description=(
             "The price in USD per BTC to enter at: a buy at or below it, a sell at or above it. Left out: at once."
@@ -67,20 +73,22 @@ class AutoEntryConfig(AutomationConfig):
     def _side(cls, value: Any) -> Any:
         side = _SIDES.get(value.strip().lower()) if isinstance(value, str) else None
         if side is None:
-            raise ValueError(f"must be buy or b (long), sell or s (short), got {value!r}")
+            raise ValueError(f"must be buy or b (long), sell or s (short), got {quoted(value)}")
         return side
 
     @field_validator("market", mode="before")
     @classmethod
     def _market(cls, value: Any) -> Any:
         if not isinstance(value, str) or value.strip().lower() != "btcusd":
-            raise ValueError(f"must be btcusd, got {value!r}")
+            raise ValueError(f"must be btcusd, got {quoted(value)}")
         return "btcusd"
 
     @field_validator("stoploss", "takeprofit", mode="before")
     @classmethod
     def _zero_is_none(cls, value: Any) -> Any:
-        """Take 0 for none, as the exchange shows it."""
+        """Take 0 for none, as the exchange shows it, and a form's empty text likewise."""
+        if isinstance(value, str) and not value.strip():
+            return None
         try:
             return None if Number().parse(value) == 0 else value
         except ValueError:

@@ -79,7 +79,7 @@ def test_other_markets(value):
     assert refused(market=value).startswith("market: must be btcusd")
 
 
-@pytest.mark.parametrize("value", [0, "0", 0.0, None])
+@pytest.mark.parametrize("value", [0, "0", 0.0, None, "", " "])
 def test_no_protection(value):
     config = parse(stoploss=value, takeprofit=value)
     assert (config.stoploss, config.takeprofit) == (None, None)
@@ -122,6 +122,17 @@ def test_bad_trigger(value):
     assert refused(trigger_price=value).startswith(
         "trigger_price: must be a number above 0 and up to 100000000 (USD per BTC)"
     )
+
+
+@pytest.mark.parametrize(("blank", "hint"), [(0, True), ("0", True), ("", False)])
+def test_a_trigger_is_never_dropped(blank, hint):
+    """Left out, the entry would be made at once."""
+    assert ("leave the key out to enter at once" in refused(trigger_price=blank)) == hint
+
+
+def test_what_is_quoted_is_cut():
+    for key in ("side", "market", "trigger_price", "stoploss", "quantity"):
+        assert len(refused(**{key: "x" * 5000})) < 250
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True])

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from axisor_executor.automation import AutomationConfig, Number, SpendGuards, Whole
+from axisor_executor.automation.fields import quoted
 
 Percentage = Annotated[Decimal, Number(above=0, most=100, unit="percent")]
-THRESHOLD = Number(least=5, most=100, unit="percent")
+THRESHOLD = Number(least=5, most=100, unit="percent", if_absent="to act at once")
+_REDUCE = frozenset({"reduce_position"})
 
 
 class MarginGuardConfig(SpendGuards, AutomationConfig):
     """What a margin guard does, to which trades, and from which share of the way to the liquidation on."""
+
+    used_only_by: ClassVar[Mapping[str, frozenset[str]]] = {
+        "reduce_percentage": _REDUCE,
+        "if_unaffordable": _REDUCE,
+        "max_reopen_slippage_percent": _REDUCE,
+        "add_margin_amount": frozenset({"add_margin"}),
+    }
 
     action: Literal["close_position", "reduce_position", "add_margin"] = Field(
         description="What to do with a trade: close it, close a part of it, or add margin to it.",
@@ -49,8 +59,9 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
     if_unaffordable: Literal["refuse", "close"] = Field(
         "refuse",
         description=(
-            "reduce_position, when the balance and what the close frees don't cover the remainder's margin and"
-            " fees: refuse (nothing is done, an alert is raised) or close the whole trade."
+            "reduce_position, when the balance and what the close frees don't cover the remainder's margin and fees at"
+            " the worst price within max_reopen_slippage_percent: refuse (nothing is done, an alert is raised) or close"
+            " the whole trade."
         ),
         examples=["close"],
     )
@@ -58,7 +69,8 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
         Decimal(1),
         description=(
             "reduce_position: the remainder is reopened only while the market is within this distance, either way,"
-            " of the price at which it was decided."
+            " of the price at which it was decided. The balance must suffice anywhere within it, so a wider bound asks"
+            " for more balance."
         ),
         examples=[0.5],
         json_schema_extra={"default": 1},
@@ -67,11 +79,17 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
     @field_validator("selected_positions", mode="before")
     @classmethod
     def _ids(cls, value: Any) -> tuple[str, ...]:
-        if value is None:
+        if value is None or _is_blank(value):
             return ()
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item.strip() for item in value):
-            raise ValueError(f"must be a list of trade ids (texts that are not blank), got {value!r}")
+            raise ValueError(f"must be a list of trade ids (texts that are not blank), got {quoted(value)}")
         return tuple(dict.fromkeys(item.strip() for item in value))
+
+    @field_validator("scope", mode="before")
+    @classmethod
+    def _no_scope(cls, value: Any) -> Any:
+        """Take a form's empty text for no scope: the guard then wants the job's trade, and touches no other."""
+        return None if _is_blank(value) else value
 
     @field_validator("margin_threshold", mode="before")
     @classmethod
@@ -85,7 +103,7 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
             return value
         if 0 < share < 1:
             raise ValueError(
-                f"is ambiguous: {value} is below 1, and a percentage is never written as a fraction;"
+                f"is ambiguous: {quoted(value)} is below 1, and a percentage is never written as a fraction;"
                 f" must be {THRESHOLD.allowed}, such as 85"
             )
         return value
@@ -104,3 +122,7 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
         if self.scope != "selected" and self.selected_positions:
             raise ValueError("selected_positions: only scope selected uses it; set the scope or leave it out")
         return self
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from axisor_executor import arithmetic
-from axisor_executor.automation import AddMargin, ClosePosition, Group, OpenPosition
+from axisor_executor.automation import AddMargin, ClosePosition, Group, OpenPosition, jsonable
 from axisor_executor.errors import Refused, StaleData
 from axisor_executor.exchange.base import Trade
 from axisor_margin_guard import rules
@@ -114,8 +114,9 @@ def add_margin(trade: Trade, amount: int, available: int) -> Planned:
 def reduce(trade: Trade, config: MarginGuardConfig, price: Decimal, available: int) -> Planned:
     """Return the reduction: close and reopen the remainder as one group, or close alone.
 
-    Closed alone when less than 1 USD would remain, and, with ``if_unaffordable: close``, when the remainder can't be
-    paid for.
+    Closed alone when less than 1 USD would remain, and, with ``if_unaffordable: close``, when the remainder could not
+    be paid for somewhere within the slippage that is allowed: once closed, a reopen within its bound must never
+    fail for lack of balance.
 
     Raises:
         Refused: ``reduce_unaffordable``; with ``if_unaffordable: refuse``, before anything was closed.
@@ -125,17 +126,12 @@ def reduce(trade: Trade, config: MarginGuardConfig, price: Decimal, available: i
     remaining = trade.quantity - reduced
     if remaining < arithmetic.MIN_QUANTITY:
         return _close_instead(trade, "remainder_below_1_usd")
-    rest = rules.remainder(trade, remaining, price)
-    money = {"required": rest.required, "freed": rest.freed, "available": available}
-    if rest.shortfall > available:
+    bound = config.max_reopen_slippage_percent
+    rest = rules.remainder(trade, remaining, price, bound)
+    if rest.at_worst.shortfall > available:
         if config.if_unaffordable == "close":
-            return _close_instead(trade, "reduce_unaffordable", **money)
-        raise Refused(
-            f"Trade {trade.id}: reopening {remaining} USD takes up to {rest.required} sats; the close frees"
-            f" {rest.freed} and the balance left for it is {available}",
-            code="reduce_unaffordable",
-            details={"tradeId": trade.id, **money},
-        )
+            return _close_instead(trade, "reduce_unaffordable", **_money(rest, available))
+        raise _unaffordable(trade, rest, price, bound, available)
     reopen = OpenPosition(
         side=trade.side,
         quantity=remaining,
@@ -144,13 +140,40 @@ def reduce(trade: Trade, config: MarginGuardConfig, price: Decimal, available: i
         takeprofit=rest.takeprofit,
         replaces=trade.id,
         reference_price=price,
-        max_slippage_percent=config.max_reopen_slippage_percent,
+        max_slippage_percent=bound,
     )
     facts = {"oldTradeId": trade.id, "reducedQuantity": reduced, "remainingQuantity": remaining}
     group = Group(
         "reduce_position", (ClosePosition(trade.id), reopen), trade.id, facts=facts | _protection_facts(trade, rest)
     )
-    return Planned(group, spends=rest.shortfall)
+    return Planned(group, spends=rest.at_worst.shortfall)
+
+
+def _unaffordable(trade: Trade, rest: rules.Remainder, price: Decimal, bound: Decimal, available: int) -> Refused:
+    """Return the refusal of a reduce, with what it would take, and what would let it pass where that is little."""
+    worst, last = rest.at_worst, rest.at_price
+    message = (
+        f"Trade {trade.id}: within max_reopen_slippage_percent ({bound} %) of the last price ({price}), reopening"
+        f" {rest.quantity} USD takes up to {worst.required} sats and the close frees {worst.freed} at least; the"
+        f" balance left for it is {available}, which is {worst.shortfall - available} too little"
+    )
+    if last.shortfall <= available:
+        message += (
+            f". At the last price it would be enough ({last.required} taken, {last.freed} freed): a smaller"
+            " max_reopen_slippage_percent asks for less"
+        )
+    details = {"tradeId": trade.id, "maxReopenSlippagePercent": jsonable(bound), **_money(rest, available)}
+    return Refused(message, code="reduce_unaffordable", details=details)
+
+
+def _money(rest: rules.Remainder, available: int) -> dict[str, int]:
+    return {
+        "required": rest.at_worst.required,
+        "freed": rest.at_worst.freed,
+        "available": available,
+        "requiredAtLastPrice": rest.at_price.required,
+        "freedAtLastPrice": rest.at_price.freed,
+    }
 
 
 def _close_instead(trade: Trade, reason: str, **money: int) -> Planned:

@@ -3,88 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from axisor_executor.automation import AccountContext, Act, Decision, Group, Wait, jsonable, wait
-from axisor_executor.errors import AxisorError, NotFound, StaleData
+from axisor_executor.automation import Act, Decision, Group, Wait, jsonable, wait
+from axisor_executor.errors import AxisorError, StaleData, Unavailable
 from axisor_executor.exchange.base import Trade
 from axisor_margin_guard import plan, rules
-from axisor_margin_guard.config import MarginGuardConfig
-
-Context = AccountContext[MarginGuardConfig]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A trade that nothing could be decided on."""
-
-    trade_id: str
-    error: AxisorError
+from axisor_margin_guard.scope import Context, Failure, in_scope, look_for
 
 
 def scan(context: Context) -> Decision:
     """Decide about every running trade in the config's scope.
 
-    One bad trade doesn't stop the pass: it is listed as failed, the others are acted on. Only when nothing is to be
-    acted on does the failure become the run's own error, so that it is never taken for "not at risk".
+    One bad trade doesn't stop the pass: it is listed as failed, the others are acted on, and their groups stand in the
+    order in which they would be liquidated (what limits spending holds back the last ones). Only when nothing is to
+    be acted on does the failure of a running trade become the run's own error, so that it is never taken for "not at
+    risk"; that of a selected trade which does not run does so only where none runs.
 
     Raises:
-        StaleData, Refused, NotFound: nothing to act on and a trade that can't be decided on; ``details`` list all.
+        StaleData, Refused, NotFound, ExchangeError: nothing to act on and a trade that can't be decided on; ``details``
+            list all.
     """
-    running, others, failures = _in_scope(context)
+    running, others = in_scope(context)
     acting: list[Group] = []
     waiting: list[Group] = []
+    failures: list[Failure] = []
     if running:
         at_risk, waiting, invalid = _assessed(context, running)
         acting, refused = _planned(context, at_risk)
-        failures = [*refused, *invalid, *failures]
-    failed = [_failed(context, failure) for failure in failures]
-    groups = (*acting, *failed, *waiting, *others)
+        failures = [*refused, *invalid]
+    listed, not_found = look_for(context, others, guarding=bool(running))
+    failed = [_failed(context, failure) for failure in (*failures, *not_found)]
+    groups = (*acting, *failed, *waiting, *listed)
     if acting:
         return Act(groups, context.job.action, lists_trades=True)
-    if failures:
-        raise _as_error(failures, groups)
+    if failures or (not_found and not running):
+        raise _as_error([*failures, *not_found], groups)
     return _nothing_to_do(context, groups, any_running=bool(running))
 
 
-def _in_scope(context: Context) -> tuple[list[Trade], list[Group], list[Failure]]:
-    """Return the running trades in scope, what to list of the others, and the ids that this account doesn't have."""
-    if context.config.scope == "all":
-        return list(context.running_trades()), [], []
-    running: list[Trade] = []
-    others: list[Group] = []
-    missing: list[Failure] = []
-    for trade_id in dict.fromkeys(context.current_id(named) for named in context.config.selected_positions):
-        trade = context.find_trade(trade_id)
-        if trade is None:
-            error = NotFound(f"Trade {trade_id} not found on account {context.account.name}", code="trade_not_found")
-            missing.append(Failure(trade_id, error))
-        elif trade.state == "running":
-            running.append(trade)
-        else:
-            others.append(_not_running(context, trade))
-    return running, others, missing
-
-
-def _not_running(context: Context, trade: Trade) -> Group:
-    """Return the listing of a selected trade with nothing to guard: over, or an order that is not filled yet."""
-    if trade.state == "open":
-        facts: dict[str, Any] = {"state": trade.state, "reason": "trade_not_running"}
-        return Group(context.job.action, trade_id=trade.id, status="pending", facts=facts)
-    facts = {"state": trade.state, "alreadyClosed": True}
-    return Group(context.job.action, trade_id=trade.id, status="completed", facts=facts)
-
-
 def _assessed(context: Context, running: Sequence[Trade]) -> tuple[list[Trade], list[Group], list[Failure]]:
-    """Return the trades at risk, nearest to their liquidation first, the listing of the others, and bad ones."""
+    """Return the trades at risk and the listing of the others, nearest to the liquidation first, and bad ones."""
     threshold = context.config.margin_threshold
     assert threshold is not None  # the config's validation
     price = context.price()
     at_risk: list[Trade] = []
     waiting: list[Group] = []
     failures: list[Failure] = []
-    for trade in running:
+    for trade in sorted(running, key=lambda one: rules.distance_to_liquidation(one.side, price, one.liquidation)):
         try:
             risk = plan.assess(trade, price, threshold)
         except AxisorError as error:
@@ -94,7 +60,6 @@ def _assessed(context: Context, running: Sequence[Trade]) -> tuple[list[Trade], 
             at_risk.append(trade)
         else:
             waiting.append(Group(context.job.action, trade_id=trade.id, status="pending", facts=risk.facts))
-    at_risk.sort(key=lambda trade: rules.distance_to_liquidation(trade.side, price, trade.liquidation))
     return at_risk, waiting, failures
 
 
@@ -122,7 +87,7 @@ def _failed(context: Context, failure: Failure) -> Group:
 
 def _as_error(failures: Sequence[Failure], groups: Sequence[Group]) -> AxisorError:
     """Return the error of a pass in which nothing can be done: one that may pass by itself goes first."""
-    first = min(failures, key=lambda failure: not isinstance(failure.error, StaleData)).error
+    first = min(failures, key=lambda failure: not isinstance(failure.error, (StaleData, Unavailable))).error
     more = len(failures) - 1
     return type(first)(
         first.message + (f" (and {more} more of the trades in scope failed)" if more else ""),

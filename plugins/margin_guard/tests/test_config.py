@@ -136,6 +136,88 @@ def test_spend_guards_are_whole_numbers_above_0(key):
     assert f"{key}: " in refused(**{key: 0})
 
 
+@pytest.mark.parametrize(("key", "most"), [("cooldown_seconds", 31_536_000), ("max_daily_add_margin", 21 * 10**14)])
+def test_spend_guards_have_an_upper_bound(key, most):
+    assert getattr(parse(**{key: most}), key) == most
+    assert f"up to {most}" in refused(**{key: most + 1})
+
+
+@pytest.mark.parametrize("blank", [0, "", None, "0", 0.0])
+def test_defaults_in_keys_of_other_actions_count_as_left_out(blank):
+    row = {
+        "action": "close_position",
+        "reduce_percentage": blank,
+        "add_margin_amount": blank,
+        "if_unaffordable": blank,
+        "max_reopen_slippage_percent": blank,
+    }
+    config = HANDLER.parse_config(row, "close_position")
+    assert (config.reduce_percentage, config.add_margin_amount) == (None, None)
+    assert (config.if_unaffordable, config.max_reopen_slippage_percent) == ("refuse", 1)
+    expected = () if blank is None else tuple(sorted(set(row) - {"action"}))
+    assert HANDLER.ignored(row) == HANDLER.ignored(row, "close_position") == expected
+
+
+def test_what_an_action_has_no_use_for_is_ignored_and_named_whatever_it_is():
+    row = {"action": "add_margin", "add_margin_amount": 1000, "reduce_percentage": 50}
+    assert HANDLER.parse_config(row, "add_margin").reduce_percentage is None
+    assert HANDLER.ignored(row) == ("reduce_percentage",)
+    assert HANDLER.parse_config(row | {"reduce_percentage": "half"}, "add_margin").add_margin_amount == 1000
+    # The job's action may be another one.
+    assert HANDLER.parse_config(row, "reduce_position").reduce_percentage == 50
+    assert HANDLER.ignored(row, "reduce_position") == ("add_margin_amount",)
+
+
+@pytest.mark.parametrize(
+    ("action", "key"), [("reduce_position", "reduce_percentage"), ("add_margin", "add_margin_amount")]
+)
+@pytest.mark.parametrize("blank", [0, ""])
+def test_the_keys_of_the_action_itself_are_not_guessed(action, key, blank):
+    assert f"{key}: must be" in refused(action, **{key: blank})
+
+
+@pytest.mark.parametrize("action", ["close_position", "add_margin"])
+@pytest.mark.parametrize("blank", [0, "0", 0.0, ""])
+def test_a_threshold_of_0_is_never_no_threshold(action, blank):
+    """Left out, the guard would act at once."""
+    message = refused(action, add_margin_amount=1000, margin_threshold=blank)
+    assert message.startswith("margin_threshold: must be a number from 5 to 100 (percent)")
+    assert ("leave the key out to act at once" in message) == (blank != "")
+
+
+@pytest.mark.parametrize("blank", ["", " ", None])
+def test_an_empty_scope_is_the_jobs_trade(blank):
+    config = parse(scope=blank, selected_positions=blank)
+    assert (config.scope, config.selected_positions) == (None, ())
+    assert refused(scope=blank, selected_positions=["a"]).startswith("selected_positions: only scope selected uses it")
+
+
+def test_what_is_quoted_is_cut():
+    for config in (
+        {"margin_threshold": "9" * 5000},
+        {"scope": "selected", "margin_threshold": 85, "selected_positions": ["a"] * 5000 + [1]},
+        {"k" * 5000: 1},
+        {"margin_threshold": 10**4000},
+    ):
+        assert len(refused(**config)) < 250
+    with pytest.raises(InvalidConfig) as caught:
+        HANDLER.choose_action(None, {"action": ["close_position"] * 1000})
+    assert len(str(caught.value)) < 250
+    with pytest.raises(InvalidJob) as caught_job:
+        HANDLER.choose_action("x" * 5000, {})
+    assert len(str(caught_job.value)) < 250
+
+
+@pytest.mark.parametrize("action", ["margin_guard", "", [], {}, 0, True])
+def test_an_action_that_is_none_says_which_there_are(action):
+    with pytest.raises(
+        InvalidConfig, match="must be one of add_margin, close_position, reduce_position, got"
+    ) as caught:
+        HANDLER.choose_action(None, {"action": action})
+    assert str(caught.value).startswith("action: ")
+    assert HANDLER.ignored({"action": action, "enabled": True}) == ("enabled",)
+
+
 def test_keys_of_existing_rows_are_accepted_and_named():
     row = {
         "action": "close_position",

@@ -73,6 +73,13 @@ def test_a_trade_that_is_not_on_this_account():
     assert (error.status, error.code) == (404, "trade_not_found")
 
 
+@pytest.mark.parametrize("elsewhere", [{"open_orders": None}, {"finished": None}])
+def test_a_running_trade_is_found_whatever_else_can_not_be_read(elsewhere):
+    seen = context({}, **elsewhere)
+    assert only_group(HANDLER.decide(seen)).actions == (ClosePosition("long"),)
+    assert seen.reads.asked == ["running"]
+
+
 def test_the_lineage_is_followed():
     group = only_group(decide({}, trade_id="ancient", lineage={"ancient": "old", "old": "short"}))
     assert group.actions == (ClosePosition("short"),)
@@ -289,6 +296,38 @@ def test_affordability_has_an_exact_edge():
     needed = error.details["required"] - error.details["freed"]
     assert len(only_group(decide(REDUCE, running=[losing_trade()], price=45_500, balance=needed)).actions) == 2
     assert refusal(Refused, REDUCE, running=[losing_trade()], price=45_500, balance=needed - 1)
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_the_balance_must_suffice_anywhere_within_the_slippage_bound(side):
+    """At 47 850 (52 300) the loss leaves as much as the half takes; 1 % against the trade is a tenth of the margin."""
+    price = 47_850 if side == "buy" else 52_300
+    trade = make_trade(id="t", side=side, quantity=100, last_price=price)
+    facts = {"trade_id": "t", "running": [trade], "price": price}
+    error = refusal(Refused, REDUCE, balance=0, **facts)
+    assert error.code == "reduce_unaffordable"
+    missing = error.details["required"] - error.details["freed"]
+    assert error.details["requiredAtLastPrice"] <= error.details["freedAtLastPrice"]
+    assert error.details["maxReopenSlippagePercent"] == 1
+    for number in (error.details["required"], error.details["freed"], missing):
+        assert str(number) in error.message
+    assert "a smaller max_reopen_slippage_percent asks for less" in error.message
+    assert len(only_group(decide(REDUCE, balance=missing, **facts)).actions) == 2
+    narrow = REDUCE | {"max_reopen_slippage_percent": "0.05"}
+    assert len(only_group(decide(narrow, balance=0, **facts)).actions) == 2
+    closing = decide(REDUCE | {"if_unaffordable": "close"}, balance=0, **facts)
+    assert (closing.action, closing.facts["reason"]) == ("close_position", "reduce_unaffordable")
+
+
+def test_where_a_narrow_bound_would_not_help_none_is_proposed():
+    error = refusal(Refused, REDUCE, running=[losing_trade()], price=45_500, balance=0)
+    assert "asks for less" not in error.message
+
+
+@pytest.mark.parametrize("bound", [99, 100])
+def test_a_bound_that_no_balance_covers_refuses(bound):
+    config = REDUCE | {"max_reopen_slippage_percent": bound}
+    assert refusal(Refused, config).code == "reduce_unaffordable"
 
 
 def test_reduce_needs_a_good_price():

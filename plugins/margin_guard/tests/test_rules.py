@@ -121,11 +121,11 @@ def test_a_reduce_never_raises_the_leverage_or_the_quantity(side, quantity, pric
     trade = make_trade(side=side, quantity=quantity, entry_price=price, leverage=leverage)
     left = quantity - rules.reduced_quantity(quantity, percentage)
     assume(left >= 1)
-    rest = rules.remainder(trade, left, price)
+    rest = rules.remainder(trade, left, price, D(1))
     assert rest.quantity == left < quantity
     assert rest.leverage == trade.leverage
-    assert rest.required >= arithmetic.margin(left, price, leverage)
-    assert rest.freed <= trade.margin
+    assert rest.at_price.required >= arithmetic.margin(left, price, leverage)
+    assert rest.at_price.freed <= trade.margin
 
 
 @given(sides, st.integers(100, 100_000), prices, st.integers(1, 20), st.integers(25, 99))
@@ -134,15 +134,63 @@ def test_a_flat_trade_pays_for_its_own_remainder(side, quantity, price, leverage
     trade = make_trade(side=side, quantity=quantity, entry_price=price, leverage=leverage)
     left = quantity - rules.reduced_quantity(quantity, D(percentage))
     assume(left >= 1 and trade.margin > 1_000)
-    assert rules.remainder(trade, left, price).shortfall == 0
+    assert rules.remainder(trade, left, price, D(1)).at_price.shortfall == 0
 
 
 def test_the_lower_of_two_pls_is_counted_on():
     trade = make_trade(quantity=100, entry_price=50_000, leverage=10, last_price=48_000)
     optimistic = replace(trade, pl=0)
-    assert rules.remainder(trade, 50, D(48_000)).freed == rules.remainder(optimistic, 50, D(48_000)).freed
+    assert rules.freed(trade, D(48_000)) == rules.freed(optimistic, D(48_000))
     pessimistic = replace(trade, pl=trade.pl - 100)
-    assert rules.remainder(pessimistic, 50, D(48_000)).freed == rules.remainder(trade, 50, D(48_000)).freed - 100
+    assert rules.freed(pessimistic, D(48_000)) == rules.freed(trade, D(48_000)) - 100
+
+
+@given(
+    sides,
+    st.integers(2, 100_000),
+    prices,
+    leverages,
+    percentages,
+    st.integers(90, 110),
+    st.integers(1, 500).map(lambda hundredths: D(hundredths) / 100),
+    st.tuples(st.integers(-100, 100), st.integers(-100, 100)),
+    st.integers(-5_000, 5_000),
+)
+def test_within_the_bound_the_reopen_can_always_be_paid_for(
+    side, quantity, entry, leverage, percentage, moved, slippage, shares, spread
+):
+    """Wherever within the bound the close and then the reopen happen, whatever P&L the exchange last said."""
+    left = quantity - rules.reduced_quantity(quantity, percentage)
+    assume(left >= 1)
+    price = entry * moved / 100
+    trade = make_trade(side=side, quantity=quantity, entry_price=entry, leverage=leverage, last_price=price)
+    trade = replace(trade, pl=trade.pl + spread)
+    closed_at, reopened_at = (price * (1 + slippage * share / 10_000) for share in shares)
+    rest = rules.remainder(trade, left, price, slippage)
+    counted_on = min(trade.pl, arithmetic.pl(side, quantity, entry, closed_at))
+    back = arithmetic.closing_proceeds(quantity, closed_at, trade.margin, counted_on)
+    assert rest.at_worst.freed <= back
+    assert rest.at_worst.required >= arithmetic.entry_cost(side, left, reopened_at, rest.leverage)
+    assert arithmetic.entry_cost(side, left, reopened_at, rest.leverage) <= back + rest.at_worst.shortfall
+
+
+@pytest.mark.parametrize(("side", "worse_close"), [("buy", "49500"), ("sell", "50500")])
+def test_a_close_hurts_against_the_trade_and_a_reopen_where_bitcoin_is_cheap(side, worse_close):
+    trade = replace(make_trade(side=side, quantity=100), pl=10_000)  # the P&L of the price is the lower one
+    worst = rules.remainder(trade, 50, D(50_000), D(1)).at_worst
+    assert worst.freed == rules.freed(trade, D(worse_close)) - 1
+    assert worst.required == arithmetic.entry_cost(side, 50, D(49_500), D(10))
+
+
+@given(sides, percentages, percentages)
+def test_a_wider_bound_never_asks_for_less(side, one, other):
+    narrow, wide = sorted((one, other))
+    trade = make_trade(side=side, quantity=100)
+    assert (
+        rules.remainder(trade, 50, D(50_000), D(0)).at_price.shortfall
+        <= rules.remainder(trade, 50, D(50_000), narrow).at_worst.shortfall
+        <= rules.remainder(trade, 50, D(50_000), wide).at_worst.shortfall
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +214,7 @@ def test_stop_loss_and_take_profit_are_kept_where_valid(side, price, stoploss, t
         stoploss=None if stoploss is None else D(stoploss),
         takeprofit=None if takeprofit is None else D(takeprofit),
     )
-    rest = rules.remainder(trade, 50, D(price))
+    rest = rules.remainder(trade, 50, D(price), D(1))
     assert (rest.stoploss, rest.takeprofit) == kept
     expected_dropped = {
         name
@@ -179,7 +227,7 @@ def test_stop_loss_and_take_profit_are_kept_where_valid(side, price, stoploss, t
 @pytest.mark.parametrize(("leverage", "ordered"), [("9.0909090909", "9.09"), ("0.97", "1"), ("12.345", "12.34")])
 def test_a_fractional_leverage_is_cut_to_what_an_order_takes(leverage, ordered):
     trade = make_trade(quantity=100)
-    assert rules.remainder(replace(trade, leverage=D(leverage)), 50, D(50_000)).leverage == D(ordered)
+    assert rules.remainder(replace(trade, leverage=D(leverage)), 50, D(50_000), D(1)).leverage == D(ordered)
 
 
 def test_without_an_entry_price_the_orders_price_counts():

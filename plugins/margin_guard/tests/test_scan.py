@@ -1,6 +1,7 @@
 """A pass over several trades: who is acted on, in which order, with which money, and what is listed."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axisor_executor.automation import Act, AddMargin, ClosePosition, OpenPosition, Wait
-from axisor_executor.errors import NotFound, Refused, StaleData
-from axisor_executor.testing import make_context, make_trade
+from axisor_executor.errors import NotFound, Refused, StaleData, Unavailable
+from axisor_executor.testing import PlainReads, make_context, make_trade
 from axisor_margin_guard import MarginGuard
 
 D = Decimal
@@ -89,6 +90,21 @@ def test_a_bad_price_fails_the_pass(price):
     assert refusal(StaleData, ALL, price=price)
 
 
+def test_groups_stand_in_the_order_of_liquidation():
+    """What limits spending (a daily limit) holds back the last ones, so they must be those with most time left."""
+    away = {"c": 300, "a": 100, "late": 9_000, "d": 400, "b": 200, "early": 6_000}
+    running = [
+        make_trade(id=name, side=side, liquidation=50_000 + (distance if side == "sell" else -distance), pl=-1)
+        for (name, distance), side in zip(away.items(), ["buy", "sell"] * 3, strict=True)
+    ]
+    entries = {"buy": D(60_000), "sell": D(40_000)}
+    running = [replace(trade, entry_price=entries[trade.side], liquidation=D(trade.liquidation)) for trade in running]
+    config = ALL | {"action": "add_margin", "add_margin_amount": 1_000, "margin_threshold": 95}
+    decision = decide(config, running=running, price=50_000)
+    assert [group.trade_id for group in decision.groups] == ["a", "b", "c", "d", "early", "late"]
+    assert [bool(group.actions) for group in decision.groups] == [True] * 4 + [False] * 2
+
+
 # One bad trade
 
 
@@ -148,9 +164,91 @@ def test_an_unfilled_order_alone_waits():
 
 def test_an_id_that_this_account_does_not_have_is_said():
     assert listed(decide(selected("edge", "foreign"))) == {"edge": "acts", "foreign": "failed"}
-    error = refusal(NotFound, selected("far", "foreign"))
+    waiting = decide(selected("far", "foreign"))
+    assert isinstance(waiting, Wait)
+    assert waiting.reason == "margin_threshold_not_reached"
+    assert statuses(waiting.facts["trades"]) == {"foreign": "failed", "far": "pending"}
+    error = refusal(NotFound, selected("done", "foreign"), finished=[make_trade(id="done", state="closed")])
     assert (error.status, error.code) == (404, "trade_not_found")
-    assert statuses(error.details["trades"]) == {"foreign": "failed", "far": "pending"}
+    assert statuses(error.details["trades"]) == {"foreign": "failed", "done": "completed"}
+
+
+# What can't be read of trades that don't run
+
+
+@pytest.mark.parametrize("missing", ["open_orders", "finished"])
+def test_running_trades_are_guarded_whatever_can_not_be_read_of_the_others(missing):
+    decision = decide(selected("gone", "edge", "far"), **{missing: None})
+    assert listed(decision) == {"edge": "acts", "gone": "failed", "far": "pending"}
+    gone = next(group for group in decision.groups if group.trade_id == "gone")
+    assert gone.facts["error"]["code"] == "exchange_unavailable"
+
+
+@pytest.mark.parametrize("missing", ["open_orders", "finished"])
+def test_a_running_trade_that_is_fine_makes_a_pass_without_error(missing):
+    decision = decide(selected("gone", "far"), **{missing: None})
+    assert isinstance(decision, Wait)
+    assert decision.reason == "margin_threshold_not_reached"
+    assert statuses(decision.facts["trades"]) == {"gone": "failed", "far": "pending"}
+    (gone,) = (trade for trade in decision.facts["trades"] if trade["tradeId"] == "gone")
+    assert gone["error"]["code"] == "exchange_unavailable"
+
+
+@pytest.mark.parametrize("missing", ["open_orders", "finished"])
+def test_without_a_running_trade_it_is_the_passs_own_error_and_tried_again(missing):
+    error = refusal(Unavailable, selected("gone"), running=(), price=None, **{missing: None})
+    assert statuses(error.details["trades"]) == {"gone": "failed"}
+
+
+def test_a_bad_running_trade_is_never_safe_because_another_is_fine():
+    assert refusal(StaleData, selected("bad", "far", "gone"), running=(BAD, FAR), finished=None)
+
+
+class History(PlainReads):
+    """Reads in which some trades can't be found to the end of the history."""
+
+    def finished(self, trade_id):
+        found = super().finished(trade_id)
+        if trade_id.startswith("ancient"):
+            raise StaleData("the history is too long to be searched", code="history_too_long")
+        return found
+
+
+def with_history(config, **facts):
+    context = make_context(config, handler=HANDLER, running=BOOK, price=41_000, **facts)
+    return replace(context, reads=History(**vars(context.reads)))
+
+
+def test_each_trade_is_looked_for_on_its_own():
+    context = with_history(selected("ancient", "done", "edge"), finished=[make_trade(id="done", state="closed")])
+    assert listed(HANDLER.decide(context)) == {"edge": "acts", "ancient": "failed", "done": "completed"}
+
+
+def test_running_trades_and_orders_cost_no_look_into_the_history():
+    context = with_history(selected("order", "edge"), open_orders=[make_trade(id="order", state="open")])
+    HANDLER.decide(context)
+    assert context.reads.asked == ["running", "price", "price", "open_orders"]
+    context = with_history(selected("edge", "far"))
+    HANDLER.decide(context)
+    assert not {"open_orders", "finished"} & set(context.reads.asked)
+
+
+def test_an_exchange_that_does_not_answer_is_asked_once_a_pass():
+    context = with_history(selected("a", "b", "c", "edge"), finished=None)
+    assert listed(HANDLER.decide(context)) == {"edge": "acts", "a": "failed", "b": "failed", "c": "failed"}
+    assert context.reads.asked.count("finished") == 1
+
+
+def test_while_there_are_trades_to_guard_few_are_looked_for():
+    over = [make_trade(id=f"over-{number}", state="closed") for number in range(5)]
+    ids = [trade.id for trade in over]
+    context = with_history(selected(*ids, "far"), finished=over)
+    decision = HANDLER.decide(context)
+    assert context.reads.asked.count("finished") == 3
+    trades = {trade["tradeId"]: trade for trade in decision.facts["trades"]}
+    assert [trades[one]["status"] for one in ids] == ["completed"] * 3 + ["pending"] * 2
+    assert trades["over-4"]["reason"] == "history_not_searched"
+    assert listed(decide(selected(*ids), running=(), finished=over, price=None)) == dict.fromkeys(ids, "completed")
 
 
 # Money

@@ -27,6 +27,17 @@ def test_accounts_have_their_own_keys_and_balances(paper: Any) -> None:
     assert paper.send("GET", "accounts/nobody").status_code == 404
 
 
+def test_an_account_may_have_several_keys(paper: Any, trader: Any) -> None:
+    more = paper.ask("POST", f"accounts/{trader.id}/keys", {})
+    assert more["id"] == trader.id
+    assert len({more["key"], paper.get("accounts")[0]["key"]}) == 2
+    other = type(trader)(paper.url, paper.session, more)
+    trader.buy()
+    assert len(other.get("/futures/isolated/trades/running")) == 1
+    assert paper.send("POST", "accounts/nobody/keys", {}).status_code == 404
+    assert paper.send("POST", f"accounts/{trader.id}/keys", {"key": "k"}).status_code == 400
+
+
 @pytest.mark.parametrize("body", [{"balance": -1}, {"balance": 1.5}, {"name": "x"}, {"key": 7}])
 def test_bad_accounts(paper: Any, body: dict[str, Any]) -> None:
     assert paper.send("POST", "accounts", body).status_code == 400

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from axisor_executor.arithmetic import MAX_PRICE
 from axisor_executor.automation import AutomationConfig, Number, Price
 
+TRIGGER = Number(above=0, most=MAX_PRICE, unit="USD per BTC", if_absent="to act at any price")
+
 
 class TpSlConfig(AutomationConfig):
     """What to do with a trade, and the conditions that must all hold first."""
+
+    used_only_by: ClassVar[Mapping[str, frozenset[str]]] = {
+        "new_takeprofit": frozenset({"update_tp"}),
+        "new_stoploss": frozenset({"update_sl"}),
+    }
 
     action: Literal["update_tp", "update_sl", "close_tp", "close_sl"] = Field(
         description=(
@@ -27,7 +35,7 @@ class TpSlConfig(AutomationConfig):
     new_stoploss: Annotated[Decimal, Price()] | None = Field(
         None, description="update_sl: the stop loss to set, in USD per BTC, in steps of 0.5.", examples=[48_000.5]
     )
-    trigger_price: Annotated[Decimal, Number(above=0, most=MAX_PRICE, unit="USD per BTC")] | None = Field(
+    trigger_price: Annotated[Decimal, TRIGGER] | None = Field(
         None,
         description=(
             "Act only when the last price (USD per BTC) has reached this one: in the trade's favour for update_tp,"
@@ -35,11 +43,11 @@ class TpSlConfig(AutomationConfig):
         ),
         examples=[60_000],
     )
-    trigger_pnl_percentage: Annotated[Decimal, Number(least=-100, unit="percent")] | None = Field(
+    trigger_pnl_percentage: Annotated[Decimal, Number(unit="percent")] | None = Field(
         None,
         description=(
             "Act only when the trade's P&L in percent of its margin has reached this: at or above it when it is 0 or"
-            " more, at or below it when it is negative."
+            " more, at or below it when it is negative (which below -100 never happens)."
         ),
         examples=[-25],
     )

@@ -52,16 +52,46 @@ def test_a_trigger_is_a_price(value):
     )
 
 
-@pytest.mark.parametrize("value", [0, -25, 12.5, "-30", 250, -100])
+@pytest.mark.parametrize("value", [0, -25, 12.5, "-30", 250, -100, -100.5, "-5000"])
 def test_pnl_percentage(value):
     config = HANDLER.parse_config({"trigger_pnl_percentage": value}, "close_sl")
     assert config.trigger_pnl_percentage == Decimal(str(value))
 
 
-@pytest.mark.parametrize("value", [-100.5, True, "much"])
-def test_a_loss_beyond_the_margin_is_never_reached(value):
+@pytest.mark.parametrize("value", [True, "much", "", [], float("inf")])
+def test_what_is_no_pnl_percentage(value):
     message = refused("close_sl", trigger_pnl_percentage=value)
-    assert "trigger_pnl_percentage: must be a number of at least -100 (percent)" in message
+    assert "trigger_pnl_percentage: must be a number (percent), got" in message
+
+
+@pytest.mark.parametrize("action", ["close_tp", "close_sl", "update_tp", "update_sl"])
+@pytest.mark.parametrize("blank", [0, "0", ""])
+def test_a_condition_is_never_dropped(action, blank):
+    message = refused(action, new_takeprofit=60_000, new_stoploss=48_000, trigger_price=blank)
+    assert message.startswith("trigger_price: must be a number above 0")
+    assert ("leave the key out to act at any price" in message) == (blank != "")
+
+
+@pytest.mark.parametrize("blank", [0, "", None, 60_000.25])
+@pytest.mark.parametrize(
+    ("action", "unused"),
+    [
+        ("close_sl", ["new_stoploss", "new_takeprofit"]),
+        ("close_tp", ["new_stoploss", "new_takeprofit"]),
+        ("update_tp", ["new_stoploss"]),
+        ("update_sl", ["new_takeprofit"]),
+    ],
+)
+def test_defaults_in_keys_of_other_actions_count_as_left_out(action, unused, blank):
+    row = {"action": action, "new_takeprofit": 60_000, "new_stoploss": 48_000} | dict.fromkeys(unused, blank)
+    config = HANDLER.parse_config(row, action)
+    assert [getattr(config, key) for key in unused] == [None] * len(unused)
+    assert HANDLER.ignored(row) == (tuple(unused) if blank is not None else ())
+
+
+@pytest.mark.parametrize("blank", [0, ""])
+def test_the_value_of_the_action_itself_is_not_guessed(blank):
+    assert refused("update_tp", new_takeprofit=blank).startswith("new_takeprofit: must be a price")
 
 
 def test_a_misspelt_condition_is_refused():
@@ -81,8 +111,9 @@ def test_other_actions_are_refused():
     assert HANDLER.choose_action("close_tp", {"action": "close_sl"}) == "close_tp"
     with pytest.raises(InvalidJob):
         HANDLER.choose_action("close_position", {"action": "close_sl"})
-    with pytest.raises(InvalidConfig):
-        HANDLER.choose_action(None, {"action": "close"})
+    for none_of_them in ("close", "tp_sl"):
+        with pytest.raises(InvalidConfig, match="must be one of close_sl, close_tp, update_sl, update_tp"):
+            HANDLER.choose_action(None, {"action": none_of_them})
 
 
 def test_the_schema_documents_every_field():

@@ -160,8 +160,20 @@ def test_trigger_pnl(pl, wanted, acts):
     if not acts:
         assert decision.reason == "pnl_not_triggered"
         facts = jsonable(decision.facts)
+        assert (facts["tradeId"], facts["action"]) == ("t", "close_sl")  # the job names no trade
         assert facts["currentPnlPercentage"] == pytest.approx(100 * pl / 20_000)
         assert facts["triggerPnlPercentage"] == wanted
+
+
+def test_a_loss_of_more_than_the_margin_never_comes():
+    trade = make_trade(id="t", pl=-20_000, margin=20_000)
+    assert decide("close_sl", running=[trade], trigger_pnl_percentage=-101).reason == "pnl_not_triggered"
+
+
+def test_a_running_trade_is_found_whatever_else_can_not_be_read():
+    seen = context("close_sl", trade_id="long", open_orders=None, finished=None)
+    assert actions_of(HANDLER.decide(seen)) == (ClosePosition("long"),)
+    assert seen.reads.asked == ["running"]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class Control:
             ("GET", "accounts"): self.accounts,
             ("GET", "accounts", "*"): self.account,
             ("GET", "accounts", "*", "trades"): self.trades,
+            ("POST", "accounts", "*", "keys"): self.add_key,
             ("GET", "price"): self.price,
             ("PUT", "price"): self.move_price,
             ("GET", "settings"): self.settings,
@@ -88,6 +89,12 @@ class Control:
             for entry in made.account.ledger
         ]
         return ok({**_account(made), "ledger": ledger})
+
+    def add_key(self, fields: Fields, account_id: str) -> Answer:
+        """Give an account one more key; the only answer that shows its secret and passphrase."""
+        fields.only()
+        made = self._world.add_key(self._find(account_id).account.id)
+        return ok({**_account(made), "secret": made.secret, "passphrase": made.passphrase}, 201)
 
     def trades(self, fields: Fields, account_id: str) -> Answer:
         """List an account's trades in all states, oldest first."""

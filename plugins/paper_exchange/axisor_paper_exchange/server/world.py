@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from uuid import uuid4
 
-from axisor_paper_exchange.engine import Exchange, Fired
+from axisor_paper_exchange.engine import Account, Exchange, Fired
 from axisor_paper_exchange.server.auth import Credentials
 from axisor_paper_exchange.server.clock import Clock
 from axisor_paper_exchange.server.faults import Faults
@@ -69,8 +69,16 @@ class World:
             raise ValueError("key is taken")
         name = username or f"paper{len(self.keys) + 1}"
         account = self.exchange.open_account(name, balance, self.clock.now())
-        credentials = Credentials(
-            account, key, secret or secrets.token_urlsafe(32), passphrase or secrets.token_urlsafe(12)
-        )
-        self.keys[key] = self.credentials[account.id] = credentials
+        credentials = self._give_key(account, key, secret, passphrase)
+        self.credentials[account.id] = credentials
         return credentials
+
+    def add_key(self, account_id: str) -> Credentials:
+        """Give an account one more key; those that it has stay valid. Raises `KeyError` when there is no such account."""
+        account = self.credentials[account_id].account
+        return self._give_key(account, secrets.token_urlsafe(24), None, None)
+
+    def _give_key(self, account: Account, key: str, secret: str | None, passphrase: str | None) -> Credentials:
+        made = Credentials(account, key, secret or secrets.token_urlsafe(32), passphrase or secrets.token_urlsafe(12))
+        self.keys[key] = made
+        return made

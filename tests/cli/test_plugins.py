@@ -1,0 +1,76 @@
+"""`plugins` and `plugins schema`."""
+
+from __future__ import annotations
+
+import pytest
+
+from axisor_executor import plugins
+from axisor_executor.plugins import Found
+from tests.cli.conftest import Commands
+
+
+def test_the_list_shows_types_actions_lanes_and_versions(alone: Commands) -> None:
+    for shown in (alone("plugins").stdout, alone("plugins", "list").stdout):
+        assert "margin_guard" in shown
+        assert "close_position (protect)" in shown
+        assert "axisor-tp-sl" in shown
+        assert "exchange paper" in shown
+        assert "loaded" in shown
+
+
+def test_the_list_for_machines(alone: Commands) -> None:
+    listed = {one["distribution"]: one for one in alone.json("plugins")}
+    guard = listed["axisor-margin-guard"]
+    assert guard["state"] == "loaded"
+    assert guard["reason"] is None
+    assert guard["types"][0]["type"] == "margin_guard"
+    assert guard["types"][0]["actions"]["add_margin"] == "protect"
+    assert listed["axisor-paper-exchange"]["exchanges"] == ["paper"]
+    assert alone.json("plugins", "list") == alone.json("plugins")
+
+
+def test_a_disabled_plugin_is_listed_with_its_reason(alone: Commands) -> None:
+    listed = {one["distribution"]: one for one in alone.json("plugins", AXISOR_DISABLED_PLUGINS="tp_sl")}
+    assert listed["axisor-tp-sl"]["state"] == "disabled"
+    assert listed["axisor-tp-sl"]["reason"] == "AXISOR_DISABLED_PLUGINS"
+    assert "disabled" in alone("plugins", AXISOR_DISABLED_PLUGINS="tp_sl").stdout
+
+
+def test_a_plugin_that_fails_is_listed_with_its_reason(alone: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> object:
+        raise ImportError("no module named [canvas]")
+
+    monkeypatch.setattr(plugins, "discover", lambda: [Found("grid", "axisor-grid", "2.0", broken)])
+    (grid,) = alone.json("plugins")
+    assert (grid["state"], grid["reason"]) == ("failed", "ImportError: no module named [canvas]")
+    result = alone("plugins")
+    assert "no module named [canvas]" in " ".join(result.stdout.split())
+    assert result.stderr == "", "the table says it already"
+
+
+def test_no_plugin_at_all(alone: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "discover", list)
+    assert "pip install 'axisor-executor[builtin]'" in alone("plugins").stdout
+
+
+def test_a_required_plugin_that_is_missing(alone: Commands) -> None:
+    assert "[plugin_required]" in alone.error("plugins", AXISOR_REQUIRED_PLUGINS="grid")
+
+
+@pytest.mark.parametrize("automation_type", ["margin_guard", "tp_sl", "auto_entry"])
+def test_schema_of_a_type(alone: Commands, automation_type: str) -> None:
+    schema = _json(alone, "plugins", "schema", automation_type)
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+
+
+def test_schema_of_no_type(alone: Commands) -> None:
+    message = alone.error("plugins", "schema", "grid_bot")
+    assert "installed: auto_entry, margin_guard, tp_sl" in message
+    assert message.endswith("[unknown_automation_type]\n")
+
+
+def _json(commands: Commands, *arguments: str) -> dict[str, object]:
+    import json
+
+    return dict(json.loads(commands(*arguments).stdout))

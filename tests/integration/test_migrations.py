@@ -1,0 +1,168 @@
+"""Our tables: made once, whoever makes them, and never by an older version over a newer one's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from axisor_executor.errors import StorageError
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.models import AccountRow, ExchangeRow, WorkerRow
+from axisor_executor.storage.schema import MIGRATIONS, is_current, migrate, owns_monolith_tables
+
+OWN = {
+    "axisor_executions",
+    "axisor_actions",
+    "axisor_leases",
+    "axisor_switches",
+    "axisor_trade_lineage",
+    "axisor_workers",
+    "axisor_schema",
+}
+
+
+@pytest.fixture
+def storage(empty_database_url: str) -> Iterator[Storage]:
+    storage = Storage(empty_database_url)
+    yield storage
+    storage.close()
+
+
+def migrated(storage: Storage) -> int:
+    return migrate(storage, create_monolith_tables=True)
+
+
+class TestMigrate:
+    def test_a_database_of_our_own_gets_all_tables(self, storage: Storage) -> None:
+        assert not is_current(storage)
+        assert migrated(storage) == len(MIGRATIONS)
+        assert storage.tables >= OWN
+        assert {"exchanges", "user_exchange_accounts", "Automation", "TradeLog"} <= storage.tables
+        assert is_current(storage)
+        assert owns_monolith_tables(storage)
+
+    def test_a_second_time_nothing_happens(self, storage: Storage) -> None:
+        migrated(storage)
+        ExchangeRow.create(id="e", name="LN Markets", slug="lnmarkets")
+        assert migrated(storage) == 0
+        assert ExchangeRow.select().count() == 1
+
+    def test_many_threads_at_once_make_them_once(self, storage: Storage, empty_database_url: str) -> None:
+        done: list[int] = []
+        barrier = threading.Barrier(4)
+
+        def run() -> None:
+            barrier.wait()
+            done.append(migrated(storage))
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(done) == [0, 0, 0, len(MIGRATIONS)]
+
+    def test_two_processes_at_once_make_them_once(self, storage: Storage, empty_database_url: str) -> None:
+        code = (
+            "import sys; from axisor_executor.storage.connection import Storage; "
+            "from axisor_executor.storage.schema import migrate; storage = Storage(sys.argv[1]); input(); "
+            "print(migrate(storage, create_monolith_tables=True))"
+        )
+        command = [sys.executable, "-c", code, empty_database_url]
+        racers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        done = [racer.communicate("\n", timeout=60)[0].strip() for racer in racers]
+        assert sorted(done) == ["0", str(len(MIGRATIONS))]
+        assert is_current(storage)
+
+    def test_a_newer_schema_is_left_alone(self, storage: Storage) -> None:
+        migrated(storage)
+        storage.run("UPDATE axisor_schema SET version = ?", len(MIGRATIONS) + 1)
+        with pytest.raises(StorageError, match="upgrade axisor-executor") as caught:
+            migrated(storage)
+        assert caught.value.code == "schema_too_new"
+
+    def test_without_the_monoliths_tables_we_ask(self, storage: Storage) -> None:
+        with pytest.raises(StorageError, match="axisor-executor db init") as caught:
+            migrate(storage)
+        assert caught.value.code == "tables_missing"
+        storage.forget_tables()
+        assert storage.tables == frozenset()
+
+    def test_half_of_the_monoliths_tables_are_the_wrong_database(self, storage: Storage) -> None:
+        storage.run("CREATE TABLE exchanges (id TEXT PRIMARY KEY)")
+        with pytest.raises(StorageError, match=r"Automation, TradeLog; is this the right database"):
+            migrated(storage)
+        storage.forget_tables()
+        assert storage.tables == frozenset({"exchanges"})
+
+    def test_a_failure_in_the_middle_leaves_nothing_behind(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken = (*MIGRATIONS, "CREATE TABLE axisor_next (id TEXT); CREATE NONSENSE")
+        monkeypatch.setattr("axisor_executor.storage.schema.MIGRATIONS", broken)
+        with pytest.raises(Exception, match="(?i)syntax"):
+            migrated(storage)
+        monkeypatch.undo()
+        storage.forget_tables()
+        assert "axisor_next" not in storage.tables
+        assert migrated(storage) == len(MIGRATIONS)
+
+
+class TestValues:
+    """What is written is what is read, in a session whose zone is not UTC."""
+
+    @pytest.fixture
+    def tables(self, storage: Storage) -> Storage:
+        migrated(storage)
+        return storage
+
+    @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-5))])
+    def test_an_instant_through_a_model_is_the_same_instant(self, tables: Storage, zone: timezone) -> None:
+        moment = datetime(2026, 3, 4, 5, 6, 7, 891_000, tzinfo=UTC).astimezone(zone)
+        WorkerRow.create(id="w", host="h", pid=1, started_at=moment, heartbeat_at=moment)
+        assert WorkerRow.get().started_at == moment
+        row = tables.one("SELECT 1 FROM axisor_workers WHERE started_at = ?", moment)
+        assert row is not None
+
+    def test_and_it_compares_with_the_databases_clock(self, tables: Storage) -> None:
+        now = datetime.now(UTC)
+        WorkerRow.create(id="w", host="h", pid=1, started_at=now, heartbeat_at=now)
+        assert tables.one("SELECT 1 FROM axisor_workers WHERE started_at > {later}", -60)
+        assert tables.one("SELECT 1 FROM axisor_workers WHERE started_at < {later}", 60)
+        assert abs((tables.now() - now).total_seconds()) < 30
+
+    def test_later_takes_any_number_of_seconds(self, tables: Storage) -> None:
+        for seconds in (-90_000, -0.25, 0, 0.25, 1e-05, 90_000):
+            row = tables.one("SELECT CASE WHEN {later} > {now} THEN 1 ELSE 0 END", seconds)
+            assert row is not None
+            if abs(seconds) >= 0.25:
+                assert row[0] == (seconds > 0), seconds
+
+    @pytest.mark.parametrize(
+        ("text", "kept"),
+        [
+            ('it\'s 100 % "quoted" ? {now} %s \\u0000 €😀', None),
+            ("a\x00b", "a\N{REPLACEMENT CHARACTER}b"),
+            ("half \ud83d of a pair", "half ? of a pair"),
+        ],
+    )
+    def test_any_text_can_be_stored(self, tables: Storage, text: str, kept: str | None) -> None:
+        expected = text if kept is None else kept
+        ExchangeRow.create(id="e", name="x", slug="x")
+        now = datetime.now(UTC)
+        tables.run(
+            "INSERT INTO user_exchange_accounts (id, user_id, exchange_id, account_name, credentials, created_at, "
+            "updated_at) VALUES ('a', 'u', 'e', ?, ?, ?, ?)",
+            text,
+            {text: [text, {"nested": text}]},
+            now,
+            now,
+        )
+        row = AccountRow.get()
+        assert (row.account_name, row.credentials) == (expected, {expected: [expected, {"nested": expected}]})
+        assert row.created_at == now

@@ -1,0 +1,192 @@
+"""The monolith's PostgreSQL schema as Prisma makes it: used as it is, with not a column of it altered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from axisor_executor import enqueue, migrate_existing_automations
+from axisor_executor.settings import Settings
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.schema import owns_monolith_tables
+from tests.harness.paper import PaperExchange
+from tests.harness.world import ENCRYPTION_KEY, World
+
+PRISMA = """
+CREATE TABLE "User" ("id" TEXT NOT NULL, "email" TEXT NOT NULL, CONSTRAINT "User_pkey" PRIMARY KEY ("id"));
+CREATE TABLE "AutomationType" ("slug" TEXT NOT NULL, CONSTRAINT "AutomationType_pkey" PRIMARY KEY ("slug"));
+CREATE TABLE "exchanges" (
+    "id" TEXT NOT NULL, "name" TEXT NOT NULL, "slug" TEXT NOT NULL, "description" TEXT, "website" TEXT,
+    "is_active" BOOLEAN NOT NULL DEFAULT true, "api_version" TEXT,
+    "created_at" TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP, "updated_at" TIMESTAMP(3),
+    CONSTRAINT "exchanges_pkey" PRIMARY KEY ("id"));
+CREATE UNIQUE INDEX "exchanges_slug_key" ON "exchanges"("slug");
+CREATE TABLE "user_exchange_accounts" (
+    "id" TEXT NOT NULL, "user_id" TEXT NOT NULL, "exchange_id" TEXT NOT NULL, "account_name" TEXT NOT NULL,
+    "credentials" JSONB NOT NULL, "is_active" BOOLEAN NOT NULL DEFAULT false,
+    "is_verified" BOOLEAN NOT NULL DEFAULT false, "last_test" TIMESTAMP(3),
+    "created_at" TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP, "updated_at" TIMESTAMP(3) NOT NULL,
+    CONSTRAINT "user_exchange_accounts_pkey" PRIMARY KEY ("id"));
+CREATE TABLE "Automation" (
+    "id" TEXT NOT NULL, "user_id" TEXT NOT NULL, "user_exchange_account_id" TEXT, "type" TEXT NOT NULL,
+    "config" JSONB NOT NULL, "is_active" BOOLEAN NOT NULL DEFAULT true, "status" TEXT NOT NULL DEFAULT 'active',
+    "risk_level" TEXT NOT NULL DEFAULT 'medium',
+    "created_at" TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP, "updated_at" TIMESTAMP(3) NOT NULL,
+    CONSTRAINT "Automation_pkey" PRIMARY KEY ("id"));
+CREATE TABLE "TradeLog" (
+    "id" TEXT NOT NULL, "user_id" TEXT NOT NULL, "automation_id" TEXT, "trade_id" TEXT NOT NULL,
+    "status" TEXT NOT NULL, "action" TEXT, "pnl" DOUBLE PRECISION, "amount" DOUBLE PRECISION,
+    "price" DOUBLE PRECISION, "error_message" TEXT, "executed_at" TIMESTAMP(3),
+    "created_at" TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    CONSTRAINT "TradeLog_pkey" PRIMARY KEY ("id"));
+ALTER TABLE "user_exchange_accounts" ADD CONSTRAINT "user_exchange_accounts_user_id_fkey"
+    FOREIGN KEY ("user_id") REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "user_exchange_accounts" ADD CONSTRAINT "user_exchange_accounts_exchange_id_fkey"
+    FOREIGN KEY ("exchange_id") REFERENCES "exchanges"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
+ALTER TABLE "Automation" ADD CONSTRAINT "Automation_user_id_fkey"
+    FOREIGN KEY ("user_id") REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "Automation" ADD CONSTRAINT "Automation_user_exchange_account_id_fkey"
+    FOREIGN KEY ("user_exchange_account_id") REFERENCES "user_exchange_accounts"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "Automation" ADD CONSTRAINT "Automation_type_fkey"
+    FOREIGN KEY ("type") REFERENCES "AutomationType"("slug") ON DELETE RESTRICT ON UPDATE CASCADE;
+ALTER TABLE "TradeLog" ADD CONSTRAINT "TradeLog_user_id_fkey"
+    FOREIGN KEY ("user_id") REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+ALTER TABLE "TradeLog" ADD CONSTRAINT "TradeLog_automation_id_fkey"
+    FOREIGN KEY ("automation_id") REFERENCES "Automation"("id") ON DELETE SET NULL ON UPDATE CASCADE;
+INSERT INTO "User" VALUES ('user123', 'a@example.com'), ('user456', 'b@example.com');
+INSERT INTO "AutomationType" VALUES ('margin_guard'), ('tp_sl'), ('auto_entry');
+"""
+ENTRY = {"side": "b", "quantity": 100}
+SCHEMA = """
+SELECT 'column', table_name, column_name, data_type, datetime_precision::text, is_nullable, column_default
+FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'axisor%'
+UNION ALL SELECT 'index', tablename, indexname, indexdef, NULL, NULL, NULL
+FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE 'axisor%'
+UNION ALL SELECT 'constraint', c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid), NULL, NULL, NULL
+FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
+WHERE n.nspname = 'public' AND c.conrelid::regclass::text NOT LIKE 'axisor%'
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, NULL, NULL, NULL, NULL FROM pg_trigger WHERE NOT tgisinternal
+ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+def prisma_url(postgres_url: str) -> str:
+    """A database with the monolith's tables; the session's time zone is not UTC."""
+    query(postgres_url, PRISMA)
+    assert query(postgres_url, "SHOW timezone") == [("Asia/Tokyo",)]
+    return postgres_url
+
+
+@pytest.fixture
+def world(prisma_url: str, redis_url: str, paper: PaperExchange) -> Iterator[World]:
+    settings = Settings(
+        database_url=prisma_url,
+        redis_url=redis_url,
+        exchange_url=paper.url,
+        encryption_key=ENCRYPTION_KEY,
+        queue_prefix=f"test-{uuid4().hex[:8]}",
+    )
+    made = World(settings, Storage(prisma_url), paper)
+    yield made
+    made.close()
+
+
+def query(url: str, sql: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+def is_now(stored: datetime) -> bool:
+    """Whether an instant without a zone is the present one in UTC."""
+    return abs(stored - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=5)
+
+
+def test_nothing_of_it_is_altered(world: World, prisma_url: str) -> None:
+    account = world.account()
+    trade_id = world.open_trade(account)
+    guard = world.automation(account, "margin_guard", {"action": "close_position"})
+    assert world.run(guard, trade_id=trade_id)["status"] == "completed"
+    untouched = query(prisma_url, SCHEMA)
+
+    with closing(psycopg2.connect(prisma_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        cursor.execute(PRISMA)
+        cursor.execute(SCHEMA)
+        assert cursor.fetchall() == untouched
+        connection.rollback()
+
+
+def test_it_is_known_not_to_be_ours(world: World) -> None:
+    """Then credentials are written as the monolith can read them."""
+    assert owns_monolith_tables(world.storage) is False
+
+
+def test_every_type_of_job_runs_on_it(world: World) -> None:
+    account = world.account()
+    entry = world.run(world.automation(account, "auto_entry", ENTRY))
+    stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 47_000})
+    guard = world.automation(account, "margin_guard", {"action": "reduce_position", "reduce_percentage": 50})
+    results = [world.run(automation_id, trade_id=entry["tradeId"]) for automation_id in (stop, guard)]
+    assert [result["status"] for result in results] == ["completed", "completed"]
+    assert [row.status for row in world.trade_log()] == ["success"] * 3
+
+
+def test_times_are_stored_in_utc(world: World, prisma_url: str) -> None:
+    world.account()
+    unbound = world.automation(None, "auto_entry", ENTRY)
+    before = query(prisma_url, 'SELECT created_at FROM "Automation"')
+    assert world.run(unbound)["status"] == "completed"
+    ((executed_at, created_at),) = query(prisma_url, 'SELECT executed_at, created_at FROM "TradeLog"')
+    assert is_now(executed_at)
+    assert is_now(created_at)
+    ((updated_at, bound_to),) = query(prisma_url, 'SELECT updated_at, user_exchange_account_id FROM "Automation"')
+    assert is_now(updated_at)
+    assert bound_to is not None
+    assert query(prisma_url, 'SELECT created_at FROM "Automation"') == before
+
+
+def test_our_own_instants_know_their_zone(world: World) -> None:
+    result = world.run(world.automation(world.account(), "auto_entry", ENTRY))
+    execution = world.execution(result["executionId"])
+    moments = [execution.created_at, execution.started_at, execution.finished_at]
+    for moment in moments:
+        assert moment is not None
+        assert abs(moment - datetime.now(UTC)) < timedelta(minutes=5)
+    assert execution.expires_at is not None
+    assert execution.expires_at - execution.created_at == timedelta(seconds=60)
+
+
+def test_a_user_who_is_not_there_leaves_no_trade_log_but_a_ledger_row(world: World) -> None:
+    entry = world.automation(world.account(), "auto_entry", ENTRY)
+    result = world.run(entry, user_id="nobody")
+    assert (result["status"], result["error"]["code"]) == ("failed", "automation_not_found")
+    assert world.trade_log() == []
+    assert world.execution(result["executionId"]).status == "failed"
+
+
+def test_what_the_foreign_keys_forbid_does_not_keep_a_run_from_ending(world: World, prisma_url: str) -> None:
+    """The user, with all that is theirs, is deleted while a job waits."""
+    world.account()
+    execution_id = enqueue(world.job(world.automation(world.accounts[0], "auto_entry", ENTRY)))
+    query(prisma_url, "DELETE FROM \"User\" WHERE id = 'user123'")
+    result = world.go_on(execution_id)
+    assert result["status"] in ("cancelled", "failed")
+    assert world.trade_log() == []
+    assert world.paper.effects() == []
+
+
+def test_unbound_automations_are_migrated(world: World, prisma_url: str) -> None:
+    account = world.account()
+    for _ in range(3):
+        world.automation(None, "auto_entry", ENTRY)
+    assert migrate_existing_automations("user123")["migratedCount"] == 3
+    rows = query(prisma_url, 'SELECT DISTINCT user_exchange_account_id FROM "Automation"')
+    assert rows == [(account.id,)]

@@ -1,0 +1,295 @@
+"""What became of an action whose answer was lost: every kind, and what must hold for all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axisor_executor.automation import (
+    Action,
+    AddMargin,
+    CancelOrder,
+    CashIn,
+    ClosePosition,
+    OpenPosition,
+    SetStopLoss,
+    SetTakeProfit,
+)
+from axisor_executor.exchange.base import Trade, TradeState
+from axisor_executor.reconcile import Observation, Verdict, baseline_of, judge, request_is_dead
+from axisor_executor.testing import make_trade
+
+SIGNED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SIGNED_MS = int(SIGNED.timestamp() * 1000)
+STATES: tuple[TradeState, ...] = get_args(TradeState)
+OPEN = OpenPosition("buy", 100, Decimal(10))
+CLOSE = ClosePosition("trade-1")
+CANCEL = CancelOrder("trade-1")
+TAKE = SetTakeProfit("trade-1", Decimal(60_000))
+STOP = SetStopLoss("trade-1", Decimal(48_000))
+ADD = AddMargin("trade-1", 5_000)
+CASH = CashIn("trade-1", 5_000)
+ON_A_TRADE = [CLOSE, CANCEL, TAKE, STOP, ADD, CASH]
+
+sats = st.integers(-2_000_000, 2_000_000)
+amounts = st.integers(1, 2_000_000)
+prices = st.integers(1, 400_000).map(lambda half: Decimal(half) / 2)
+levels = st.none() | prices
+
+
+def verdict(
+    action: Action,
+    *,
+    before: Trade | None = None,
+    now: Trade | None = None,
+    matches: tuple[Trade, ...] = (),
+    dead: bool = True,
+    complete: bool = True,
+) -> Verdict:
+    seen = Observation(SIGNED + timedelta(minutes=2), trade=now, matches=matches, complete=complete)
+    return judge(action, baseline_of(before), seen, timestamp_ms=SIGNED_MS, dead=dead)
+
+
+def outcome(action: Action, **seen: Any) -> str:
+    return verdict(action, **seen).outcome
+
+
+class TestDeadRequests:
+    """A request is dead once the exchange's clock is past window and margin."""
+
+    @pytest.mark.parametrize(("after", "dead"), [(-5.0, False), (0, False), (60, False), (60.001, True), (1e6, True)])
+    def test_only_past_window_and_margin(self, after: float, dead: bool) -> None:
+        server_time = SIGNED + timedelta(seconds=after)
+        assert request_is_dead(SIGNED_MS, server_time, window=30, margin=30) is dead
+
+
+class TestEveryKind:
+    @given(
+        action=st.sampled_from(ON_A_TRADE),
+        state=st.sampled_from(STATES),
+        margin=amounts,
+        funding=sats,
+        cashed=st.integers(0, 2_000_000),
+        stoploss=levels,
+        takeprofit=levels,
+        complete=st.booleans(),
+        dead=st.booleans(),
+    )
+    def test_not_executed_is_only_said_of_a_dead_request_with_everything_searched(
+        self,
+        action: Action,
+        state: TradeState,
+        margin: int,
+        funding: int,
+        cashed: int,
+        stoploss: Decimal | None,
+        takeprofit: Decimal | None,
+        complete: bool,
+        dead: bool,
+    ) -> None:
+        now = make_trade(
+            state=state,
+            margin=margin,
+            sum_funding_fees=funding,
+            sum_cash_in=cashed,
+            stoploss=stoploss,
+            takeprofit=takeprofit,
+        )
+        found = verdict(action, before=make_trade(), now=now, dead=dead, complete=complete)
+        if found.outcome == "not_executed":
+            assert dead
+            assert complete
+        if found.outcome == "uncertain":
+            assert dead, "while the request lives, looking again can help"
+        if found.outcome == "unknown":
+            assert not dead, "looking again at a dead request changes nothing"
+        if found.outcome == "executed":
+            assert found.trade == now
+        assert found.reason
+
+    @pytest.mark.parametrize("action", ON_A_TRADE)
+    def test_a_trade_that_is_nowhere_proves_nothing(self, action: Action) -> None:
+        assert outcome(action, before=make_trade(), now=None, dead=False) == "unknown"
+        assert outcome(action, before=make_trade(), now=None, dead=True) == "uncertain"
+
+    @pytest.mark.parametrize("action", [CLOSE, TAKE, STOP, ADD, CASH])
+    def test_a_trade_that_is_as_it_was_waits_for_the_request_to_die(self, action: Action) -> None:
+        same = make_trade()
+        assert outcome(action, before=same, now=same, dead=False) == "unknown"
+        assert outcome(action, before=same, now=same, dead=True) == "not_executed"
+        assert outcome(action, before=same, now=same, dead=True, complete=False) == "uncertain"
+
+    def test_an_action_that_no_rule_knows_is_uncertain(self) -> None:
+        assert outcome(Action(), before=make_trade(), now=make_trade()) == "uncertain"
+
+    def test_a_baseline_survives_the_ledger(self) -> None:
+        before = make_trade(stoploss=Decimal("45000.5"), takeprofit=None)
+        stored = json.loads(json.dumps(baseline_of(before)))
+        seen = Observation(SIGNED, trade=before)
+        for action in (CLOSE, TAKE, STOP, ADD, CASH):
+            assert judge(action, stored, seen, timestamp_ms=SIGNED_MS, dead=True).outcome == "not_executed"
+
+
+class TestOpen:
+    @given(state=st.sampled_from(STATES), dead=st.booleans(), complete=st.booleans())
+    def test_one_trade_with_our_client_id_is_ours_in_whatever_state(
+        self, state: TradeState, dead: bool, complete: bool
+    ) -> None:
+        trade = make_trade(state=state)
+        found = verdict(OPEN, matches=(trade,), dead=dead, complete=complete)
+        assert (found.outcome, found.trade) == ("executed", trade)
+
+    @given(count=st.integers(2, 5), dead=st.booleans())
+    def test_more_than_one_is_never_decided_by_us(self, count: int, dead: bool) -> None:
+        trades = tuple(make_trade(id=f"trade-{number}") for number in range(count))
+        found = verdict(OPEN, matches=trades, dead=dead)
+        assert found.outcome == "uncertain"
+        assert all(trade.id in found.reason for trade in trades)
+
+    @pytest.mark.parametrize(
+        ("dead", "complete", "expected"),
+        [
+            (False, True, "unknown"),
+            (False, False, "unknown"),
+            (True, True, "not_executed"),
+            (True, False, "uncertain"),
+        ],
+    )
+    def test_none_proves_something_only_when_all_was_searched_after_its_death(
+        self, dead: bool, complete: bool, expected: str
+    ) -> None:
+        assert outcome(OPEN, dead=dead, complete=complete) == expected
+
+
+class TestClose:
+    def closed(self, after: float, **more: Any) -> Trade:
+        return make_trade(state="closed", closed_at=SIGNED + timedelta(seconds=after), **more)
+
+    @given(after=st.floats(-6, 600), dead=st.booleans())
+    def test_a_trade_that_was_closed_since_is_ours(self, after: float, dead: bool) -> None:
+        assert outcome(CLOSE, before=make_trade(), now=self.closed(after), dead=dead) == "executed"
+
+    @given(before=st.floats(6.001, 100_000))
+    def test_one_that_was_closed_before_is_someone_elses(self, before: float) -> None:
+        assert outcome(CLOSE, before=make_trade(), now=self.closed(-before)) == "superseded"
+
+    @pytest.mark.parametrize("side", ["buy", "sell"])
+    def test_a_liquidation_is_not_our_close(self, side: Any) -> None:
+        trade = make_trade(side=side)
+        liquidated = self.closed(1, side=side, exit_price=trade.liquidation)
+        assert outcome(CLOSE, before=trade, now=liquidated) == "superseded"
+
+    @pytest.mark.parametrize(("side", "steps"), [("buy", 1), ("sell", -1)])
+    def test_one_step_short_of_the_liquidation_is_a_close(self, side: Any, steps: int) -> None:
+        trade = make_trade(side=side)
+        closed = self.closed(1, side=side, exit_price=trade.liquidation + steps * Decimal("0.5"))
+        assert outcome(CLOSE, before=trade, now=closed) == "executed"
+
+    @pytest.mark.parametrize("state", ["open", "running"])
+    def test_one_that_still_stands_was_not_closed(self, state: TradeState) -> None:
+        assert outcome(CLOSE, before=make_trade(), now=make_trade(state=state)) == "not_executed"
+
+    def test_an_order_that_was_canceled_is_someone_elses_doing(self) -> None:
+        assert outcome(CLOSE, before=make_trade(state="open"), now=make_trade(state="canceled")) == "superseded"
+
+
+class TestCancel:
+    @pytest.mark.parametrize(
+        ("state", "alive", "dead"),
+        [
+            ("canceled", "executed", "executed"),
+            ("running", "superseded", "superseded"),
+            ("closed", "superseded", "superseded"),
+            ("open", "unknown", "not_executed"),
+        ],
+    )
+    def test_the_orders_state_says_it(self, state: TradeState, alive: str, dead: str) -> None:
+        order = make_trade(state="open")
+        now = make_trade(state=state)
+        assert outcome(CANCEL, before=order, now=now, dead=False) == alive
+        assert outcome(CANCEL, before=order, now=now, dead=True) == dead
+
+
+class TestLevels:
+    @pytest.mark.parametrize(("kind", "name"), [(SetTakeProfit, "takeprofit"), (SetStopLoss, "stoploss")])
+    @given(before=levels, target=prices, now=levels, dead=st.booleans(), state=st.sampled_from(STATES))
+    def test_now_at_the_target_at_the_old_value_or_elsewhere(
+        self,
+        kind: type[SetTakeProfit | SetStopLoss],
+        name: str,
+        before: Decimal | None,
+        target: Decimal,
+        now: Decimal | None,
+        dead: bool,
+        state: TradeState,
+    ) -> None:
+        was = make_trade(**{name: before})
+        trade = make_trade(state=state, **{name: now})
+        found = outcome(kind("trade-1", target), before=was, now=trade, dead=dead)
+        if now == target:
+            assert found == "executed"
+        elif state in ("closed", "canceled") or now != before:
+            assert found == "superseded"
+        else:
+            assert found == ("not_executed" if dead else "unknown")
+
+    @given(stoploss=prices, dead=st.booleans())
+    def test_a_trailing_stop_that_has_come_to_our_value_was_not_set_by_us(self, stoploss: Decimal, dead: bool) -> None:
+        trailing = make_trade(stoploss=Decimal(47_000), stoploss_trailing_distance=Decimal("0.05"))
+        now = dataclasses.replace(trailing, stoploss=stoploss)
+        found = outcome(SetStopLoss("trade-1", stoploss), before=trailing, now=now, dead=dead)
+        assert found == ("not_executed" if dead else "unknown")
+
+    def test_a_stop_that_someone_made_trailing_is_not_ours(self) -> None:
+        now = make_trade(stoploss=Decimal(48_000), stoploss_trailing_distance=Decimal("0.05"))
+        assert outcome(STOP, before=make_trade(), now=now) == "superseded"
+
+
+class TestAmounts:
+    @given(amount=amounts, funding=sats, cashed=st.integers(0, 2_000_000), done=st.booleans(), dead=st.booleans())
+    def test_added_margin_is_never_told_wrongly_whatever_funding_and_others_do(
+        self, amount: int, funding: int, cashed: int, done: bool, dead: bool
+    ) -> None:
+        before = make_trade(margin=10_000_000)
+        margin = before.margin + (amount if done else 0) - funding - cashed
+        now = dataclasses.replace(before, margin=margin, sum_funding_fees=funding, sum_cash_in=cashed)
+        found = outcome(AddMargin("trade-1", amount), before=before, now=now, dead=dead)
+        assert found in (("executed", "unknown", "uncertain") if done else ("not_executed", "unknown", "uncertain"))
+
+    @given(amount=amounts, done=st.booleans())
+    def test_added_margin_alone_is_always_told(self, amount: int, done: bool) -> None:
+        before = make_trade()
+        now = dataclasses.replace(before, margin=before.margin + (amount if done else 0))
+        found = outcome(AddMargin("trade-1", amount), before=before, now=now)
+        assert found == ("executed" if done else "not_executed")
+
+    @given(amount=amounts, other=amounts, dead=st.booleans())
+    def test_another_change_of_the_margin_is_left_to_a_person(self, amount: int, other: int, dead: bool) -> None:
+        before = make_trade()
+        now = dataclasses.replace(before, margin=before.margin + other)
+        found = outcome(AddMargin("trade-1", amount), before=before, now=now, dead=dead)
+        assert found == ("executed" if other == amount else "uncertain" if dead else "unknown")
+
+    def test_funding_that_equals_the_amount_is_left_to_a_person(self) -> None:
+        before = make_trade()
+        now = dataclasses.replace(before, sum_funding_fees=5_000)
+        assert outcome(ADD, before=before, now=now) == "uncertain"
+
+    @given(amount=amounts, change=st.integers(0, 2_000_000), dead=st.booleans())
+    def test_cash_in_is_told_by_its_total(self, amount: int, change: int, dead: bool) -> None:
+        before = make_trade(sum_cash_in=700)
+        now = dataclasses.replace(before, sum_cash_in=700 + change)
+        found = outcome(CashIn("trade-1", amount), before=before, now=now, dead=dead)
+        if change == amount:
+            assert found == "executed"
+        elif change == 0:
+            assert found == ("not_executed" if dead else "unknown")
+        else:
+            assert found == ("uncertain" if dead else "unknown")
