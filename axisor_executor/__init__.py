@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from axisor_executor.api import get_result as get_result
     from axisor_executor.api import get_user_credentials as get_user_credentials
     from axisor_executor.api import migrate_existing_automations as migrate_existing_automations
+    from axisor_executor.api import set_user_credentials as set_user_credentials
     from axisor_executor.automation import AccountContext as AccountContext
     from axisor_executor.automation import Act as Act
     from axisor_executor.automation import AddMargin as AddMargin
@@ -48,6 +49,7 @@ _PUBLIC = {
         "get_result",
         "get_user_credentials",
         "migrate_existing_automations",
+        "set_user_credentials",
     ),
     "axisor_executor.automation": (
         "AccountContext",
@@ -105,6 +107,7 @@ __all__ = [
     "get_user_credentials",
     "hookimpl",
     "migrate_existing_automations",
+    "set_user_credentials",
     "wait",
 ]
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from axisor_executor import runtime
-from axisor_executor.credentials import SecureCredentials
+from axisor_executor.credentials import SecureCredentials, write_credentials
 from axisor_executor.errors import AxisorError, NotFound, StorageError
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import accounts, executions
 from axisor_executor.storage.connection import BROKEN
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.schema import owns_monolith_tables
 
 _FIRST_POLL, _SLOWEST_POLL = 0.01, 0.25
 
@@ -128,6 +129,39 @@ def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureC
             account = found
         say.success(f"Found account: {account.name} ({account.exchange_name})")
         return parts.opener.credentials(account)
+
+
+def set_user_credentials(
+    user_id: str, account_id: str, *, key: str, secret: str, passphrase: str, is_testnet: bool = False
+) -> None:
+    """Encrypt and store the credentials of a user's account; every process uses them from its next job on.
+
+    ``AXISOR_CREDENTIALS_FORMAT`` says in which format: ``monolith``, or ``sealed``; by default the monolith's where its
+    tables were found (it can read nothing else), sealed in a database of our own.
+
+    Raises:
+        NotFound: no such account of this user.
+        CredentialsError: one of the three is blank or can't be a header (``credentials_missing``,
+            ``credentials_invalid``); nothing was written.
+        SettingsError: no encryption key is set.
+    """
+    parts = runtime.current()
+    with parts.storage.write():
+        found = accounts.account(parts.storage, account_id)
+        if found is None or found.user_id != user_id:
+            raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
+        ours = owns_monolith_tables(parts.storage)
+        written = write_credentials(
+            key,
+            secret,
+            passphrase,
+            is_testnet,
+            account_id=account_id,
+            format=parts.settings.credentials_format or ("sealed" if ours else "monolith"),
+            ring=parts.vault.ring,
+        )
+        accounts.set_credentials(parts.storage, account_id, written)
+    say.success(f"Credentials of account {found.name} were stored")
 
 
 def get_automation_config(automation_id: str) -> dict[str, Any]:

@@ -172,16 +172,16 @@ class Run:
 
     def _carry_out(self) -> Ended:
         """Settle what is not known, go on with what has begun, and decide what has not."""
+        ledger = self._settled()  # first, so that what can be found out is not given up as uncertain
         if self.run.crashes >= MOST_CRASHES:
             raise AxisorError(f"given up after {self.run.crashes} workers died of it", code="crashed")
-        ledger = self._settled()
         plan = present_plan(self.run)
         if any(outcome.is_owed for outcome in self._outcomes(plan, ledger)):
             ledger = self._carry_on(plan, ledger)
         outcomes = self._outcomes(plan, ledger)
         undecided = [outcome for outcome in outcomes if self._is_undecided(outcome, ledger)]
         kept = merge(self._older(ledger), [one for one in outcomes if one.group.actions and one not in undecided])
-        if outcomes and not undecided:
+        if any(one.was_sent for one in outcomes) and not undecided:
             return results.acted(self.subject, plan, merge(self._older(ledger), outcomes))
         return self._begin(kept)
 

@@ -116,6 +116,16 @@ def bind(storage: Storage, automation_id: str, account_id: str) -> bool:
     )
 
 
+def set_credentials(storage: Storage, account_id: str, written: dict[str, str]) -> None:
+    """Replace the (encrypted) credentials of an account."""
+    storage.run(
+        "UPDATE user_exchange_accounts SET credentials = ?, updated_at = ? WHERE id = ?",
+        written,
+        datetime.now(UTC),
+        account_id,
+    )
+
+
 def unbound(storage: Storage, user_id: str) -> list[str]:
     """Return the ids of a user's automations that are bound to no account."""
     rows = storage.rows(

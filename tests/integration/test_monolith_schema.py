@@ -52,7 +52,8 @@ ALTER TABLE "user_exchange_accounts" ADD CONSTRAINT "user_exchange_accounts_exch
 ALTER TABLE "Automation" ADD CONSTRAINT "Automation_user_id_fkey"
     FOREIGN KEY ("user_id") REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 ALTER TABLE "Automation" ADD CONSTRAINT "Automation_user_exchange_account_id_fkey"
-    FOREIGN KEY ("user_exchange_account_id") REFERENCES "user_exchange_accounts"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+    FOREIGN KEY ("user_exchange_account_id") REFERENCES "user_exchange_accounts"("id")
+    ON DELETE CASCADE ON UPDATE CASCADE;
 ALTER TABLE "Automation" ADD CONSTRAINT "Automation_type_fkey"
     FOREIGN KEY ("type") REFERENCES "AutomationType"("slug") ON DELETE RESTRICT ON UPDATE CASCADE;
 ALTER TABLE "TradeLog" ADD CONSTRAINT "TradeLog_user_id_fkey"
@@ -71,7 +72,8 @@ FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE 'axisor%'
 UNION ALL SELECT 'constraint', c.conrelid::regclass::text, c.conname, pg_get_constraintdef(c.oid), NULL, NULL, NULL
 FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace
 WHERE n.nspname = 'public' AND c.conrelid::regclass::text NOT LIKE 'axisor%'
-UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, NULL, NULL, NULL, NULL FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, NULL, NULL, NULL, NULL
+FROM pg_trigger WHERE NOT tgisinternal
 ORDER BY 1, 2, 3
 """
 

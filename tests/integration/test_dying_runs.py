@@ -1,0 +1,163 @@
+"""A run that dies at any of its marked points: what it was to do is done exactly once in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from axisor_executor.automation import Act, AddMargin, Group, OpenPosition, act
+from axisor_executor.run import points
+from axisor_executor.settings import RetryPolicy
+from axisor_executor.switching import pause, resume
+from tests.harness.world import Account, World
+from tests.integration.puppet import CONFIG, Puppet
+
+POINTS = ("claimed", "planned", "sending", "answered", "settled", "finished")
+PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+ENTRY = OpenPosition("buy", 100, Decimal(10))
+
+
+class Death(BaseException):
+    """What no code of a run can catch or survive."""
+
+
+@contextmanager
+def dying(point: str, *, after: int = 0) -> Iterator[None]:
+    """Let this process' runs die at a point, after they have passed it so often."""
+    passed = 0
+
+    def listener(reached: str) -> None:
+        nonlocal passed
+        if reached == point:
+            passed += 1
+            if passed == after + 1:
+                raise Death(point)
+
+    points.listeners.append(listener)
+    try:
+        yield
+    finally:
+        points.listeners.remove(listener)
+
+
+@pytest.fixture
+def puppet() -> Puppet:
+    return Puppet()
+
+
+@pytest.fixture
+def account(world: World, puppet: Puppet) -> Account:
+    world.paper.settings(windowSeconds=1)
+    retries = dict.fromkeys(("puppet", "margin_guard"), PATIENT)
+    world.restart(puppet.plugin, retries=retries, signature_window_seconds=1, signature_margin_seconds=0.2)
+    return world.account()
+
+
+def die(world: World, automation_id: str, point: str, *, after: int = 0, **job: Any) -> str:
+    """Let the run of a new execution die at a point, find that it is dead, and return its id."""
+    execution_id = world.enqueue(world.job(automation_id, **job))
+    with dying(point, after=after), pytest.raises(Death):
+        world.parts.executor.run(execution_id)
+    world.storage.run("UPDATE axisor_leases SET until = {later}", -1)
+    return execution_id
+
+
+class TestEveryPoint:
+    @pytest.mark.parametrize("point", POINTS)
+    def test_an_entry_happens_once(self, world: World, account: Account, puppet: Puppet, point: str) -> None:
+        puppet.decision = act(ENTRY)
+        with world.changes() as changes:
+            execution_id = die(world, world.automation(account, "puppet", CONFIG), point)
+            world.parts.recovery.look()
+            result = world.settle(execution_id)
+        assert result["status"] == "completed"
+        assert changes.kinds == ["open"]
+        assert world.trade(account, result["tradeId"])["running"]
+        assert len(world.trade_log()) == 1
+
+    @pytest.mark.parametrize("after", [0, 1], ids=["of the close", "of the reopen"])
+    @pytest.mark.parametrize("point", ["sending", "answered", "settled"])
+    def test_a_reduce_happens_once(self, world: World, account: Account, point: str, after: int) -> None:
+        trade_id = world.open_trade(account)
+        guard = world.automation(account, "margin_guard", {"action": "reduce_position", "reduce_percentage": 50})
+        with world.changes() as changes:
+            execution_id = die(world, guard, point, after=after, trade_id=trade_id)
+            result = world.settle(execution_id)
+        assert result["status"] == "completed"
+        assert changes.kinds == ["close", "open"]
+        assert world.trade(account, result["tradeId"])["quantity"] == 50
+
+
+class TestWhatBinds:
+    def test_a_plan_of_which_nothing_was_sent_is_decided_again(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        puppet.decision = act(ENTRY)
+        execution_id = die(world, world.automation(account, "puppet", CONFIG), "planned")
+        puppet.decision = act(OpenPosition("sell", 7, Decimal(10)))
+        result = world.settle(execution_id)
+        trade = world.trade(account, result["tradeId"])
+        assert (puppet.asked, trade["side"], trade["quantity"]) == (2, "sell", 7)
+        assert world.execution(execution_id).plan_version == 2
+
+    def test_a_group_that_has_begun_is_carried_on_as_it_was_decided(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        trade_id = world.open_trade(account)
+        puppet.decision = act(AddMargin(trade_id, 100), ENTRY)
+        execution_id = die(world, world.automation(account, "puppet", CONFIG), "settled")
+        puppet.decision = RuntimeError("must not be asked")
+        with world.changes() as changes:
+            assert world.settle(execution_id)["status"] == "completed"
+        assert changes.kinds == ["open"]
+        assert puppet.asked == 1
+
+    def test_also_where_the_automation_was_switched_off_since(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        """A closed position whose remainder is owed is worse than one job too many."""
+        trade_id = world.open_trade(account)
+        guard = world.automation(account, "margin_guard", {"action": "reduce_position", "reduce_percentage": 50})
+        execution_id = die(world, guard, "settled", trade_id=trade_id)
+        world.storage.run('UPDATE "Automation" SET is_active = ? WHERE id = ?', False, guard)
+        assert world.settle(execution_id)["status"] == "completed"
+
+    def test_a_group_that_was_not_begun_is_decided_again_and_the_others_are_not(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        trades = [world.open_trade(account) for _ in range(2)]
+        groups = tuple(Group("top_up", (AddMargin(trade_id, 100),), trade_id) for trade_id in trades)
+        puppet.decision = Act(groups=groups, action="top_up", lists_trades=True)
+        execution_id = die(world, world.automation(account, "puppet", CONFIG), "settled")
+        with world.changes() as changes:
+            result = world.settle(execution_id)
+        assert result["status"] == "completed"
+        assert len(changes.sent) == 1
+        assert [world.trade(account, trade_id)["margin"] for trade_id in trades] == [20_100, 20_100]
+        assert sorted(one["tradeId"] for one in result["trades"]) == sorted(trades)
+
+
+class TestPaused:
+    @pytest.mark.parametrize("scope", ["all", "account", "automation", "exchange"])
+    def test_nothing_is_read_or_sent_until_it_is_over(self, world: World, account: Account, scope: Any) -> None:
+        entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 100})
+        scope_id = {"all": "", "account": account.id, "automation": entry, "exchange": "lnmarkets"}[scope]
+        pause(world.storage, scope, scope_id)
+        with world.changes() as changes:
+            held = world.run(entry)
+        assert (held["status"], held["waitingFor"]) == ("waiting", "paused")
+        assert (changes.asked, changes.sent) == (set(), [])
+        assert resume(world.storage, scope, scope_id)
+        assert world.go_on(held["executionId"])["status"] == "completed"
+
+    def test_reduce_only_holds_entries_and_lets_guards_act(self, world: World, account: Account) -> None:
+        trade_id = world.open_trade(account)
+        pause(world.storage, "account", account.id, mode="reduce_only")
+        held = world.run(world.automation(account, "auto_entry", {"side": "b", "quantity": 100}))
+        assert (held["status"], held["error"]["code"]) == ("waiting", "reduce_only")
+        guard = world.automation(account, "margin_guard", {"action": "close_position"})
+        assert world.run(guard, trade_id=trade_id)["status"] == "completed"
