@@ -49,7 +49,7 @@ class LiveReads:
     def price_now(self) -> Decimal:
         """Return the last price in USD as it is now, for what is about to be sent."""
         price, age = self._ticker.fresh_price(self._max_price_age)
-        self.seen["price"] = {"last": str(price), "ageSeconds": round(age, 3)}
+        self.seen["price"] = {"last": str(price), "ageSeconds": round(max(age, 0.0), 3)}
         return price
 
     def running(self) -> Sequence[Trade]:

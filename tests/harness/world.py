@@ -128,6 +128,12 @@ class World:
         self.parts.registry.flush()
         return [alert.kind for alert in self.watcher.alerts]
 
+    @property
+    def finished(self) -> list[Finished]:
+        """The ends of executions that observers were told of, in order."""
+        self.parts.registry.flush()
+        return self.watcher.finished
+
     @contextmanager
     def changes(self) -> Iterator[Changes]:
         """Collect what the exchange was asked and what changed there; complete when the block has ended."""

@@ -259,8 +259,8 @@ def test_no_secret_leaves(world: World, said: Said, redis_url: str, tmp_path: Pa
         findings.look("a result", f"{result!r} {result}")
     for error in stage.errors:
         findings.look(f"the traceback of {type(error).__name__}", shown(error))
-    for alert in (*world.watcher.alerts, *world.watcher.finished):
-        findings.look("what observers are told", repr(alert))
+    for told in (*world.finished, *world.watcher.alerts):
+        findings.look("what observers are told", repr(told))
     for where, text in cells(world):
         findings.look(where, text)
     with redis.Redis.from_url(redis_url) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from axisor_executor.automation import act
+from axisor_executor.hookspecs import hookimpl
 from axisor_executor.settings import RetryPolicy
-from tests.harness.world import Account, World
+from tests.harness.world import Account, World, plugin
 from tests.integration.conftest import Said
 from tests.integration.puppet import CONFIG, Puppet
 
@@ -213,15 +215,21 @@ class TestPlugins:
         assert (result["status"], result["error"]["code"]) == ("failed", "plugin_error")
         assert len(world.trade_log()) == 1
 
+    def test_one_that_hangs_fails_its_job_in_time(self, world: World, puppet: Puppet) -> None:
+        world.restart(puppet.plugin, decide_seconds=0.2)
+        released = threading.Event()
+        puppet.decision = lambda context: released.wait(30)
+        result = world.run(world.automation(world.account(), "puppet", CONFIG))
+        released.set()
+        assert (result["status"], result["error"]["code"]) == ("failed", "plugin_timeout")
+        assert "axisor-puppet 1.0" in result["error"]["message"]
+
     def test_an_interrupt_of_its_own_making_fails_its_job_only(self, world: World, puppet: Puppet) -> None:
         puppet.decision = KeyboardInterrupt()
         result = world.run(world.automation(world.account(), "puppet", CONFIG))
         assert (result["status"], result["error"]["code"]) == ("failed", "plugin_error")
 
     def test_observers_that_raise_change_nothing(self, world: World, said: Said) -> None:
-        from axisor_executor.hookspecs import hookimpl
-        from tests.harness.world import plugin
-
         class Broken:
             @hookimpl
             def axisor_execution_finished(self, finished: Any) -> None:
@@ -236,6 +244,6 @@ class TestPlugins:
         refused = world.run(world.automation(account, "auto_entry", ENTRY))
         assert refused["error"]["code"] == "account_inactive"
         assert world.alerts == ["inactive_account"]
-        assert len(world.watcher.finished) == 1
+        assert len(world.finished) == 1
         blamed = [line for line in said.problems if "axisor-broken 1.0 [broken]" in line]
         assert len(blamed) == 2

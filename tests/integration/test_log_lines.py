@@ -161,7 +161,7 @@ class TestMachineLines:
 
 def test_observers_are_told_what_the_result_says(world: World, account: Account) -> None:
     result = world.run(world.automation(account, "auto_entry", ENTRY))
-    (finished,) = world.watcher.finished
+    (finished,) = world.finished
     assert (finished.execution_id, finished.status) == (result["executionId"], "completed")
     assert finished.result == result
     assert finished.duration_seconds > 0

@@ -74,7 +74,10 @@ class World:
         return credentials
 
     def add_key(self, account_id: str) -> Credentials:
-        """Give an account one more key; those that it has stay valid. Raises `KeyError` when there is no such account."""
+        """Give an account one more key; those that it has stay valid.
+
+        Raises `KeyError` when there is no such account.
+        """
         account = self.credentials[account_id].account
         return self._give_key(account, secrets.token_urlsafe(24), None, None)
 
