@@ -145,6 +145,8 @@ def set_user_credentials(
             ``credentials_invalid``); nothing was written.
         SettingsError: no encryption key is set.
     """
+    given = SecureCredentials(key, secret, passphrase, is_testnet)
+    del key, secret, passphrase  # an error below must not carry them in this frame
     parts = runtime.current()
     with parts.storage.write():
         found = accounts.account(parts.storage, account_id)
@@ -152,10 +154,10 @@ def set_user_credentials(
             raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
         ours = owns_monolith_tables(parts.storage)
         written = write_credentials(
-            key,
-            secret,
-            passphrase,
-            is_testnet,
+            given.reveal_key(),
+            given.reveal_secret(),
+            given.reveal_passphrase(),
+            given.testnet,
             account_id=account_id,
             format=parts.settings.credentials_format or ("sealed" if ours else "monolith"),
             ring=parts.vault.ring,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from axisor_executor.automation import Act, AddMargin, ClosePosition, OpenPosition, Wait, jsonable
+from axisor_executor.automation import Act, AddMargin, CashIn, ClosePosition, OpenPosition, Wait, jsonable
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.run.outcome import GroupOutcome
 from axisor_executor.storage.actions import LedgerAction
@@ -191,7 +191,7 @@ def _sum(values: Any) -> int | None:
 def _amount(done: Sequence[LedgerAction]) -> int | None:
     """Sats that were moved: the margin that was added, or that of the trade that was opened or closed."""
     for step in reversed(done):
-        if isinstance(step.action, AddMargin):
+        if isinstance(step.action, (AddMargin, CashIn)):
             return step.action.amount
         if step.answer and isinstance(step.action, (OpenPosition, ClosePosition)):
             return int(step.answer["margin"])

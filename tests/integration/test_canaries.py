@@ -21,7 +21,7 @@ import rich.console
 import rich.traceback
 from dramatiq import Message
 
-from axisor_executor import get_automation_config, get_result, get_user_credentials
+from axisor_executor import get_automation_config, get_result, get_user_credentials, set_user_credentials
 from axisor_executor.automation import Act, Group, OpenPosition, SetTakeProfit, act
 from axisor_executor.errors import AxisorError
 from axisor_executor.settings import RetryPolicy
@@ -94,7 +94,7 @@ class Stage:
         self.puppet = Puppet()
         self.results: list[Any] = []
         self.errors: list[BaseException] = []
-        self.settings: dict[str, Any] = {"retries": {"auto_entry": ONE_TRY, "puppet": ONE_TRY}}
+        self.settings: dict[str, Any] = {"retries": {"auto_entry": ONE_TRY, "puppet": ONE_TRY}, "lease_seconds": 1.0}
 
     def restart(self, **changed: Any) -> None:
         self.world.restart(self.puppet.plugin, **self.settings, **changed)
@@ -119,6 +119,12 @@ class Stage:
     def credentials(self, account: Account) -> None:
         try:
             self.results.append(get_user_credentials(account.user_id, account.id))
+        except AxisorError as error:
+            self.errors.append(error)
+
+    def store(self, account: Account, user_id: str, keys: dict[str, str]) -> None:
+        try:
+            set_user_credentials(user_id, account.id, **keys)
         except AxisorError as error:
             self.errors.append(error)
 
@@ -163,6 +169,10 @@ def play(stage: Stage, tmp_path: Path) -> None:
 
     for account in (main, sealed, plain):
         stage.credentials(account)
+    stage.store(main, "user456", KEYS)
+    stage.store(main, "user123", {**KEYS, "passphrase": " "})
+    stage.store(main, "user123", {**KEYS, "key": f"{KEYS['key']}\n"[::-1]})
+    stage.store(main, "user123", KEYS)
     for row in ({}, {**as_text, "passphrase": ""}, [PLAIN["secret"]], {"apiKey": [PLAIN["key"]]}):
         text = json.dumps(row)
         world.storage.run("UPDATE user_exchange_accounts SET credentials = ? WHERE id = ?", text, plain.id)
