@@ -53,7 +53,7 @@ from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.workers import Presence
 
 MOST_CRASHES = 5
-"""How many workers may die of an execution before it is given up: something in it kills them."""
+"""How many workers may die one after the other while an execution is being decided: something in it kills them."""
 
 
 class Executor:
@@ -172,9 +172,7 @@ class Run:
 
     def _carry_out(self) -> Ended:
         """Settle what is not known, go on with what has begun, and decide what has not."""
-        ledger = self._settled()  # first, so that what can be found out is not given up as uncertain
-        if self.run.crashes >= MOST_CRASHES:
-            raise AxisorError(f"given up after {self.run.crashes} workers died of it", code="crashed")
+        ledger = self._settled()
         plan = present_plan(self.run)
         if any(outcome.is_owed for outcome in self._outcomes(plan, ledger)):
             ledger = self._carry_on(plan, ledger)
@@ -208,6 +206,9 @@ class Run:
     def _begin(self, kept: list[GroupOutcome]) -> Ended:
         """Decide and carry the decision out. ``kept`` groups of earlier plans are not decided again."""
         self._check_age()
+        if self.run.crashes >= MOST_CRASHES:
+            # Only here: what has begun is settled and gone on with first, whatever its neighbours did to the worker.
+            raise AxisorError(f"given up after {self.run.crashes} workers died of it", code="crashed")
         resolved = self._resolve()
         acting = self._open(resolved.account)
         decision = self._decide(resolved, acting)

@@ -21,7 +21,7 @@ from axisor_executor.errors import PluginError, UnknownAutomationType
 from axisor_executor.exchange.base import ClientFactory
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.observe.finished import Finished
-from axisor_executor.observe.logs import say
+from axisor_executor.observe.logs import message_of, say
 from axisor_executor.observe.telling import Teller
 
 GROUP = hookspecs.PROJECT
@@ -171,7 +171,7 @@ class _Loader:
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a plugin does at import stays its own
             if self.manager.has_plugin(found.display_name):
                 self.manager.unregister(name=found.display_name)
-            reason = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {message_of(error)}"
             say.error(f"Plugin {found.display_name} failed to load: {reason}")
             return Plugin(found, "failed", reason)
         self._keep(found, handlers, exchanges)

@@ -36,6 +36,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         run.end()
 
 
+SLOW_FOLDERS = ("docs", "faults", "packaging")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark whole folders as slow: documentation, storms and wheels say nothing more on a second interpreter."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def test_run(pytestconfig: pytest.Config) -> TestRun:
     """What the processes of this test run share."""

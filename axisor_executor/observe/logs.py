@@ -93,6 +93,14 @@ def one_line(text: str, longest: int = 2000) -> str:
     return line if len(line) <= longest else f"{line[:longest]}..."
 
 
+def message_of(error: BaseException, longest: int = 500) -> str:
+    """Return an error's message as one line; that of a plugin's own class may break, too."""
+    try:
+        return one_line(str(error), longest)
+    except BaseException as worse:  # noqa: BLE001  `__str__` is the plugin's code
+        return f"(its message can't be shown: {type(worse).__name__})"
+
+
 class HumanFormatter(logging.Formatter):
     """``12:30:05.123 ✅ AUTOMATION EXECUTOR - text``."""
 

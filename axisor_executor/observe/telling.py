@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from queue import Empty, Full, Queue
 
-from axisor_executor.observe.logs import one_line, say
+from axisor_executor.observe.logs import message_of, say
 
 MOST_WAITING = 1000
 
@@ -53,4 +53,4 @@ class Teller:
             try:
                 call()
             except BaseException as error:  # noqa: BLE001  an observer must not disturb anything
-                say.error(f"{self.plugin}: {hook} raised {type(error).__name__}: {one_line(str(error), 500)}")
+                say.error(f"{self.plugin}: {hook} raised {type(error).__name__}: {message_of(error)}")

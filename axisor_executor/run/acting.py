@@ -118,7 +118,7 @@ class Accounts:
 
     def _options(self, account: Account, credentials: SecureCredentials) -> ExchangeOptions:
         base_url = self.settings.exchange_url
-        if credentials.testnet and base_url == MAINNET_URL:
+        if credentials.testnet and base_url.lower() == MAINNET_URL:
             base_url = SIGNET_URL  # a key of the test network means nothing on mainnet
         return ExchangeOptions(
             slug=account.exchange_slug,

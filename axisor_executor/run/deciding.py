@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from axisor_executor.errors import AxisorError, PluginError
-from axisor_executor.observe.logs import one_line
+from axisor_executor.observe.logs import message_of
 from axisor_executor.plugins import Found
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Deciders:
         try:
             error = future.exception(seconds)
         except TimeoutError:
-            self._give_up(plugin, future)
+            self._give_up(plugin, decider, future)
             raise PluginError(f"{plugin}: {what} took longer than {seconds:g} s", code="plugin_timeout") from None
         with self._lock:
             self._idle.append(decider)
@@ -60,16 +60,16 @@ class Deciders:
             return future.result()
         if isinstance(error, AxisorError):
             raise error
-        message = one_line(str(error), LONGEST_MESSAGE)
-        raise PluginError(f"{plugin}: {type(error).__name__}: {message}")
+        raise PluginError(f"{plugin}: {type(error).__name__}: {message_of(error, LONGEST_MESSAGE)}")
 
-    def _give_up(self, plugin: str, future: Future[Any]) -> None:
+    def _give_up(self, plugin: str, decider: _Decider, future: Future[Any]) -> None:
         with self._lock:
             self._hung[plugin] += 1
 
         def back(_: Future[Any]) -> None:
             with self._lock:
                 self._hung[plugin] -= 1
+                self._idle.append(decider)  # else every slow call would cost a thread for good
 
         future.add_done_callback(back)
 

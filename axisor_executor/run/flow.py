@@ -41,5 +41,8 @@ class Suspend(Exception):
 
     @property
     def shown(self) -> dict[str, Any] | None:
-        """The error that is the cause, as stored."""
-        return self.error.as_dict() if self.error else None
+        """The error that is the cause, as stored; one that holds a half-done group says so."""
+        if self.error is None:
+            return None
+        shown = self.error.as_dict()
+        return {**shown, "details": {**self.error.details, "halfDone": True}} if self.half_done else shown

@@ -71,7 +71,7 @@ def tell_held(registry: Registry, subject: Subject, pause: Suspend) -> None:
     """Alert, once, where a pause holds a reduce between its close and its reopen."""
     if not (pause.half_done and pause.wait_for == "paused"):
         return
-    if (subject.run.error or {}).get("code") == getattr(pause.error, "code", None):
+    if ((subject.run.error or {}).get("details") or {}).get("halfDone"):
         return  # said when it was first held
     run = subject.run
     message = f"A pause holds execution {run.id} between the close of a position and the opening of its remainder"

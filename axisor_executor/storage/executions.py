@@ -153,7 +153,7 @@ def store_plan(storage: Storage, run: Execution, plan: Mapping[str, Any], versio
         old.append(document(row[0]))
     _guarded(
         storage.run(
-            "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ? "
+            "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "
             "WHERE id = ? AND fence = ? AND status = 'running'",
             dict(plan),
             version,

@@ -14,6 +14,10 @@ from axisor_executor.storage.connection import Storage, document
 from axisor_executor.storage.executions import COLUMNS, Execution, from_row, get
 
 LANE_RANK: Mapping[Lane, int] = {"protect": 0, "default": 1}
+_NOT_BEGUN = (
+    "((status IN ('queued', 'waiting') AND started_at IS NULL) "
+    "OR (status = 'waiting' AND wait_for = 'paused' AND plan_version = 0))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +78,29 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
 
 
 def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
-    """Return the execution that would do the same and has not begun to decide.
+    """Return the execution that would do the same and has not begun to decide, its row locked so that it can't now.
 
-    Takers of one automation's jobs come one after the other here, so that two can't both find none.
+    Takers of one automation's jobs come one after the other here, so that two can't both find none. One that a pause
+    held before it looked at anything counts too, else jobs would pile up behind it.
     """
     if not storage.is_sqlite:
         storage.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", new.automation_id)
     rows = storage.rows(
-        "SELECT id, job FROM axisor_executions WHERE automation_id = ? AND status IN ('queued', 'waiting') "
-        "AND started_at IS NULL AND user_id = ? AND expires_at > {now} ORDER BY id",
+        f"SELECT id, job FROM axisor_executions WHERE automation_id = ? AND {_NOT_BEGUN} "  # noqa: S608
+        "AND user_id = ? AND expires_at > {now} ORDER BY id",
         new.automation_id,
         new.user_id,
     )
     same = (new.job.get("action"), new.trade_id)
-    twins = (row[0] for row in rows if (document(row[1]).get("action"), document(row[1]).get("tradeId")) == same)
-    return next(twins, None)
+    twins = [row[0] for row in rows if (document(row[1]).get("action"), document(row[1]).get("tradeId")) == same]
+    return next((twin for twin in twins if _still_waits(storage, twin)), None)
+
+
+def _still_waits(storage: Storage, twin: str) -> bool:
+    return (
+        storage.one(f"SELECT 1 FROM axisor_executions WHERE id = ? AND {_NOT_BEGUN} {{for_update}}", twin)  # noqa: S608
+        is not None
+    )
 
 
 def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, twin: str) -> None:

@@ -107,6 +107,7 @@ class World:
         watcher = plugin("watcher", self.watcher)
         registry = self.registry or load([*discover(), watcher, *plugins])
         self.parts = runtime.Runtime(self.settings, registry=registry)
+        _ = self.parts.storage  # the models belong to the newest one, which is closed with the parts
         runtime.use(self.parts)
 
     def restart(self, *plugins: Found, **changed: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from axisor_executor.automation import AccountContext, AutomationConfig, AutomationHandler, Decision, Lane
+from axisor_executor.exchange.base import ClientFactory, ExchangeOptions
 from axisor_executor.hookspecs import hookimpl
 from axisor_executor.plugins import Found
 from tests.harness.world import plugin
@@ -47,3 +48,26 @@ class Puppet(AutomationHandler[PuppetConfig]):
 
 
 CONFIG = {"action": "go"}
+
+
+class StubExchange:
+    """A plugin with an exchange of its own, slug ``stub``: every client it makes fails with ``error``."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.asked: list[ExchangeOptions] = []
+
+    @hookimpl
+    def axisor_register_exchanges(self, register: Callable[[str, ClientFactory], None]) -> None:
+        """Register the exchange ``stub``."""
+        register("stub", self.client)
+
+    def client(self, options: ExchangeOptions, credentials: object) -> Any:
+        """Make a client: none comes of it."""
+        self.asked.append(options)
+        raise self.error
+
+    @property
+    def plugin(self) -> Found:
+        """This exchange as an installed plugin: ``axisor-stub 1.0``."""
+        return plugin("stub", self)

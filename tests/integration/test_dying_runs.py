@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -139,6 +141,35 @@ class TestWhatBinds:
         assert len(changes.sent) == 1
         assert [world.trade(account, trade_id)["margin"] for trade_id in trades] == [20_100, 20_100]
         assert sorted(one["tradeId"] for one in result["trades"]) == sorted(trades)
+
+
+class TestLongRuns:
+    def test_a_run_that_takes_longer_than_its_lease_keeps_it(self, world: World, account: Account) -> None:
+        world.restart(lease_seconds=0.5)
+        slow, other = (world.automation(account, "auto_entry", {"side": "b", "quantity": 100}) for _ in range(2))
+        world.paper.add_fault("latency", mutating=True, count=1, seconds=1.5)
+        execution_id = world.enqueue(world.job(slow))
+        with world.changes() as changes:
+            runner = threading.Thread(target=world.parts.executor.run, args=(execution_id,))
+            runner.start()
+            in_flight = until(lambda: next((a for a in world.actions(execution_id) if a.status == "sending"), None))
+            until(lambda: (world.storage.now() - in_flight.sent_at).total_seconds() > 0.8)
+            competitor = world.run(other)
+            again = world.go_on(execution_id)
+            runner.join(20)
+        assert (competitor["status"], competitor["waitingFor"]) == ("waiting", "lease")
+        assert again["status"] == "running"
+        assert world.execution(execution_id).status == "completed"
+        assert changes.kinds == ["open"]
+        assert world.settle(competitor["executionId"])["status"] == "completed"
+
+
+def until(condition: Callable[[], Any], *, timeout: float = 15.0) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
 
 
 class TestPaused:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from axisor_executor import enqueue, get_result
+from axisor_executor.errors import Rejected
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
+from tests.integration.puppet import StubExchange
 
 ENTRY = {"side": "b", "quantity": 100}
 CLOSE = {"action": "close_position"}
@@ -47,6 +49,7 @@ class TestWhoseAutomation:
         assert result["status"] == "failed"
         assert (result["error"]["status"], result["error"]["code"]) == (404, "automation_not_found")
         assert result["accountId"] is None
+        assert world.trade_log() == [], "its foreign key forbids a row"
 
     def test_anothers_one_looks_just_like_an_unknown_one(self, world: World) -> None:
         foreign = world.automation(world.account("user456"), "auto_entry", ENTRY)
@@ -305,6 +308,25 @@ class TestAnUnusualExchange:
         error = refused(world, world.automation(unknown, "auto_entry", ENTRY))
         assert (error["status"], error["code"]) == (400, "unknown_exchange")
         assert "lnmarkets" in error["message"]
+
+    @pytest.mark.parametrize(
+        ("flag", "base_url"),
+        [("true", "https://api.signet.lnmarkets.com/v3"), ("false", "https://api.lnmarkets.com/v3")],
+    )
+    def test_keys_of_the_test_network_never_go_to_mainnet(self, world: World, flag: str, base_url: str) -> None:
+        stub = StubExchange(Rejected("seen enough"))
+        world.restart(stub.plugin, exchange_url="https://API.lnmarkets.com")
+        account = world.account(exchange_id=world.exchange("stub", "Stub"))
+        put_credentials(world, account, {**world.written(account), "isTestnet": flag})
+        assert refused(world, world.automation(account, "auto_entry", ENTRY))["message"] == "seen enough"
+        assert {options.base_url.lower() for options in stub.asked} == {base_url}
+
+    def test_one_whose_plugin_is_broken_fails_its_jobs_only(self, world: World) -> None:
+        world.restart(StubExchange(KeyError("oops")).plugin)
+        broken = world.account(name="Broken", exchange_id=world.exchange("stub", "Stub"))
+        error = refused(world, world.automation(broken, "auto_entry", ENTRY))
+        assert error["status"] == 500
+        assert world.run(world.automation(world.account(), "auto_entry", ENTRY))["status"] == "completed"
 
     def test_paper_trading_is_the_exchange_row_alone(self, world: World) -> None:
         account = world.account(exchange_id=world.exchange("paper", "Paper"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ class TestEnqueue:
             "accountName": "Main Account",
             "tradeId": None,
         }
+
+    def test_a_guard_that_waits_already_is_not_queued_twice(self, world: World) -> None:
+        guard = world.automation(world.account(), "margin_guard", {"action": "close_position"})
+        first = enqueue(world.job(guard, trade_id="trade-1"))
+        second = get_result(enqueue(world.job(guard, trade_id="trade-1")))
+        assert (second["status"], second["reason"], second["duplicateOf"]) == ("cancelled", "duplicate", first)
+        other = get_result(enqueue(world.job(guard, trade_id="trade-2")))
+        assert other["status"] == "queued"
 
     def test_no_credential_leaves_for_redis(self, world: World, redis_url: str) -> None:
         account = world.account()
@@ -302,11 +311,20 @@ class TestMigrateExistingAutomations:
         assert world.run(unbound)["accountName"] == "Active"
 
 
-def test_a_job_reaches_a_worker_and_its_result_comes_back(world: World, tmp_path: Path) -> None:
-    account = world.account()
-    entry = world.automation(account, "auto_entry", ENTRY)
-    with world.worker(tmp_path / "worker.log"), world.changes() as changes:
-        ids = [enqueue(world.job(entry)) for _ in range(5)]
-        results = [get_result(one, wait=20) for one in ids]
-    assert [result["status"] for result in results] == ["completed"] * 5
-    assert changes.kinds == ["open"] * 5
+class TestWithAWorker:
+    def test_jobs_of_many_accounts_are_each_carried_out_on_their_own(self, world: World, tmp_path: Path) -> None:
+        """Two users with two accounts each, all at once, on every thread of a worker."""
+        accounts = [world.account(user, f"{user}'s {name}") for user in ("ann", "bob") for name in ("first", "second")]
+        ids: dict[str, str] = {}
+        with world.worker(tmp_path / "worker.log", threads=8), world.changes() as changes:
+            for _ in range(3):
+                for account in accounts:
+                    entry = world.automation(account, "auto_entry", ENTRY)
+                    ids[enqueue(world.job(entry, user_id=account.user_id))] = account.id
+            results = [get_result(one, wait=30) for one in ids]
+        assert {result["status"] for result in results} == {"completed"}
+        assert [result["accountId"] for result in results] == list(ids.values())
+        assert Counter(changes.effects) == {(account.name, "open"): 3 for account in accounts}
+        for account in accounts:
+            own = {result["tradeId"] for result in results if result["accountId"] == account.id}
+            assert {trade["id"] for trade in world.paper.trades(account.paper)} == own

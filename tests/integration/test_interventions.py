@@ -1,0 +1,313 @@
+"""What a person may do: try again what did not end well, or say what became of it. Never twice, never by guessing."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from axisor_executor import api, interventions
+from axisor_executor.automation import Act, AddMargin, Group, OpenPosition, act
+from axisor_executor.errors import InvalidJob, NotFound
+from axisor_executor.settings import RetryPolicy
+from axisor_executor.storage import actions
+from axisor_executor.switching import pause, resume
+from tests.harness.world import Account, World
+from tests.integration.puppet import CONFIG, Puppet
+
+WINDOW, MARGIN = 1.0, 0.2
+ONCE = RetryPolicy(tries=1, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+ENTRY = {"side": "b", "quantity": 100}
+OPENING = "POST /v3/futures/isolated/trade"
+CLOSING = "POST /v3/futures/isolated/trade/close"
+ADDING = "POST /v3/futures/isolated/trade/add-margin"
+
+
+@pytest.fixture
+def puppet() -> Puppet:
+    return Puppet()
+
+
+@pytest.fixture
+def account(world: World, puppet: Puppet) -> Account:
+    """An account on an exchange whose signatures are short-lived; nothing is tried again by itself."""
+    world.paper.settings(windowSeconds=WINDOW)
+    retries = dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), ONCE)
+    world.restart(puppet.plugin, retries=retries, signature_window_seconds=WINDOW, signature_margin_seconds=MARGIN)
+    return world.account()
+
+
+def retry(world: World, execution_id: str) -> dict[str, Any]:
+    """Try an execution again, and let it go on to its end."""
+    again = interventions.retry(world.storage, execution_id, max_age_seconds=300)
+    assert (again.id, again.status, again.result, again.error) == (execution_id, "queued", None, None)
+    return world.settle(execution_id)
+
+
+def guard(world: World, account: Account, action: str, **config: Any) -> str:
+    return world.automation(account, "margin_guard", {"action": action, **config})
+
+
+@pytest.fixture
+def entry(world: World, account: Account) -> str:
+    return world.automation(account, "auto_entry", ENTRY)
+
+
+def make_uncertain(world: World, automation_id: str, *, fault: str, route: str | None = None, **job: Any) -> str:
+    """Lose an answer, and give up looking for what became of it."""
+    where = {"route": route} if route else {"mutating": True}
+    world.paper.add_fault(fault, count=1, **where)
+    lost = world.run(automation_id, **job)
+    assert lost.get("waitingFor") == "reconcile", lost
+    # An hour has passed in which the exchange could not be asked.
+    world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -3_700)
+    world.paper.add_fault("status_before", status=503)
+    result = world.go_on(lost["executionId"])
+    world.paper.clear_faults()
+    assert result["status"] == "uncertain", result
+    return str(lost["executionId"])
+
+
+class TestRetry:
+    def test_one_that_failed(self, world: World, entry: str) -> None:
+        world.paper.add_fault("status_before", status=503, mutating=True, count=1)
+        failed = world.run(entry)
+        assert failed["status"] == "failed"
+        with world.changes() as changes:
+            assert retry(world, failed["executionId"])["status"] == "completed"
+        assert changes.kinds == ["open"]
+
+    def test_one_that_expired_gets_a_fresh_deadline(self, world: World, entry: str) -> None:
+        taken = world.enqueue(world.job(entry))
+        world.make_older(taken, seconds=301)
+        assert world.go_on(taken)["status"] == "expired"
+        assert retry(world, taken)["status"] == "completed"
+
+    def test_one_that_was_cancelled(self, world: World, account: Account, entry: str) -> None:
+        world.storage.run('UPDATE "Automation" SET is_active = ? WHERE id = ?', False, entry)
+        cancelled = world.run(entry)
+        assert (cancelled["status"], cancelled["reason"]) == ("cancelled", "disabled")
+        assert retry(world, cancelled["executionId"])["status"] == "cancelled", "it is switched off still"
+        world.storage.run('UPDATE "Automation" SET is_active = ? WHERE id = ?', True, entry)
+        assert retry(world, cancelled["executionId"])["status"] == "completed"
+
+    def test_a_duplicate(self, world: World, account: Account) -> None:
+        trade_id = world.open_trade(account)
+        automation_id = guard(world, account, "add_margin", add_margin_amount=100)
+        ids = [world.enqueue(world.job(automation_id, trade_id=trade_id)) for _ in range(2)]
+        assert world.go_on(ids[0])["status"] == "completed"
+        assert retry(world, ids[1])["status"] == "completed"
+        assert world.trade(account, trade_id)["margin"] == 20_200
+
+    @pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
+    def test_an_uncertain_one_is_reconciled_first(self, world: World, entry: str, fault: str) -> None:
+        with world.changes() as changes:
+            execution_id = make_uncertain(world, entry, fault=fault)
+            world.paper.clear_faults()
+            # What the exchange shows now decides.
+            world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -1)
+            result = retry(world, execution_id)
+            if fault == "drop_before":  # shown not to have been carried out; its only try is spent
+                assert (result["status"], result["error"]["code"]) == ("failed", "not_executed")
+                result = retry(world, execution_id)
+        assert result["status"] == "completed", result
+        assert changes.kinds == ["open"]
+
+    def test_what_took_effect_is_not_done_again(self, world: World, account: Account, puppet: Puppet) -> None:
+        trades = [world.open_trade(account) for _ in range(2)]
+        puppet.decision = Act(
+            groups=tuple(Group("top_up", (AddMargin(one, 100),), one) for one in trades),
+            action="top_up",
+            lists_trades=True,
+        )
+        world.paper.add_fault("status_before", route=ADDING, status=400, count=1)
+        failed = world.run(world.automation(account, "puppet", CONFIG))
+        assert sorted(one["status"] for one in failed["trades"]) == ["completed", "failed"]
+        with world.changes() as changes:
+            result = retry(world, failed["executionId"])
+        assert result["status"] == "completed"
+        assert len(changes.sent) == 1
+        assert [world.trade(account, one)["margin"] for one in trades] == [20_100, 20_100]
+        assert {one["tradeId"] for one in result["trades"]} == set(trades)
+
+    def test_of_a_half_done_reduce_the_remainder_is_opened(self, world: World, account: Account) -> None:
+        old = world.open_trade(account)
+        world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+        halve = guard(world, account, "reduce_position", reduce_percentage=50)
+        with world.changes() as changes:
+            failed = world.run(halve, trade_id=old)
+            assert failed["result"]["reopened"] is False
+            world.storage.run("UPDATE axisor_actions SET created_at = {later}", -400)  # nor is it too late for a person
+            result = retry(world, failed["executionId"])
+        assert result["status"] == "completed"
+        assert changes.kinds == ["close", "open"]
+        new = result["result"]["newTradeId"]
+        assert world.trade(account, new)["quantity"] == 50
+        assert world.run(guard(world, account, "close_position"), trade_id=old)["tradeId"] == new
+
+    def test_but_not_in_a_market_that_ran_away(self, world: World, account: Account) -> None:
+        old = world.open_trade(account)
+        world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+        failed = world.run(guard(world, account, "reduce_position", reduce_percentage=50), trade_id=old)
+        world.move_price(52_000)
+        with world.changes() as changes:
+            result = retry(world, failed["executionId"])
+        assert (result["status"], result["error"]["code"]) == ("failed", "reopen_slippage")
+        assert changes.sent == []
+
+    def test_what_is_over_or_goes_on_is_refused(self, world: World, entry: str) -> None:
+        done = world.run(entry)["executionId"]
+        pause(world.storage, "all")
+        held = world.run(entry)["executionId"]
+        resume(world.storage, "all")
+        queued = world.enqueue(world.job(entry))
+        for execution_id in (done, held, queued):
+            before = world.execution(execution_id)
+            with pytest.raises(InvalidJob) as caught:
+                interventions.retry(world.storage, execution_id, max_age_seconds=300)
+            assert (caught.value.status, caught.value.code) == (400, "not_retryable")
+            assert world.execution(execution_id) == before
+
+    def test_one_that_is_not_there(self, world: World) -> None:
+        with pytest.raises(NotFound):
+            interventions.retry(world.storage, "nothing", max_age_seconds=300)
+
+    def test_two_at_once_have_one_effect(self, world: World, entry: str) -> None:
+        world.paper.add_fault("status_before", status=400, mutating=True, count=1)
+        failed = world.run(entry)["executionId"]
+        start, told = threading.Barrier(4), list[str]()
+
+        def try_again() -> None:
+            start.wait(10)
+            try:
+                interventions.retry(world.storage, failed, max_age_seconds=300)
+                told.append("again")
+            except InvalidJob as error:
+                told.append(error.code)
+            world.parts.executor.run(failed)
+
+        threads = [threading.Thread(target=try_again) for _ in range(4)]
+        with world.changes() as changes:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+        assert sorted(told) == ["again"] + ["not_retryable"] * 3
+        assert changes.kinds == ["open"]
+        assert api.get_result(failed)["status"] == "completed"
+
+
+class TestResolve:
+    @pytest.fixture
+    def uncertain(self, world: World, entry: str) -> str:
+        return make_uncertain(world, entry, fault="drop_after")
+
+    def test_executed(self, world: World, account: Account, uncertain: str) -> None:
+        (trade,) = world.paper.trades(account.paper)
+        with world.changes() as changes:
+            result = interventions.resolve(world.storage, uncertain, "executed", trade_id=trade["id"])
+        assert (result["status"], result["tradeId"]) == ("completed", trade["id"])
+        assert "error" not in result
+        assert api.get_result(uncertain) == result
+        (action,) = world.actions(uncertain)
+        assert (action.status, action.new_trade_id) == ("confirmed", trade["id"])
+        assert changes.sent == []
+
+    def test_not_executed(self, world: World, uncertain: str) -> None:
+        result = interventions.resolve(world.storage, uncertain, "not_executed")
+        assert (result["status"], result["error"]["code"]) == ("failed", "resolved_by_hand")
+        assert world.execution(uncertain).status == "failed"
+        assert [one.status for one in world.actions(uncertain)] == ["rejected"]
+
+    @pytest.mark.parametrize("verdict", ["executed", "not_executed"])
+    def test_entries_are_held_until_then_and_free_again(
+        self, world: World, entry: str, uncertain: str, verdict: Any
+    ) -> None:
+        with world.changes() as changes:
+            held = world.run(entry)
+        assert (held["waitingFor"], held["error"]["code"]) == ("reconcile", "unresolved_action")
+        assert held["error"]["details"] == {"executionId": uncertain}
+        assert changes.sent == []
+        interventions.resolve(world.storage, uncertain, verdict)
+        assert world.go_on(held["executionId"])["status"] == "completed"
+
+    def test_money_to_the_trade_is_held_and_closing_and_protecting_it_are_not(
+        self, world: World, account: Account
+    ) -> None:
+        trade_id = world.open_trade(account)
+        top_up = guard(world, account, "add_margin", add_margin_amount=100)
+        uncertain = make_uncertain(world, top_up, fault="drop_after", trade_id=trade_id)
+        held = world.run(guard(world, account, "add_margin", add_margin_amount=200), trade_id=trade_id)
+        assert held["error"]["code"] == "unresolved_action"
+        stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 48_000})
+        assert world.run(stop, trade_id=trade_id)["status"] == "completed"
+        interventions.resolve(world.storage, uncertain, "executed")
+        assert world.go_on(held["executionId"])["status"] == "completed"
+        assert world.trade(account, trade_id)["margin"] == 20_300
+        assert world.run(guard(world, account, "close_position"), trade_id=trade_id)["status"] == "completed"
+
+    def test_a_trade_of_unknown_fate_may_be_closed(self, world: World, account: Account) -> None:
+        trade_id = world.open_trade(account)
+        top_up = guard(world, account, "add_margin", add_margin_amount=100)
+        make_uncertain(world, top_up, fault="drop_before", trade_id=trade_id)
+        assert world.run(guard(world, account, "close_position"), trade_id=trade_id)["status"] == "completed"
+
+    def test_steps_behind_the_unknown_one_are_not_carried_out(self, world: World, account: Account) -> None:
+        old = world.open_trade(account)
+        halve = guard(world, account, "reduce_position", reduce_percentage=50)
+        uncertain = make_uncertain(world, halve, fault="drop_after", route=CLOSING, trade_id=old)
+        with world.changes() as changes:
+            result = interventions.resolve(world.storage, uncertain, "executed")
+            assert (result["status"], result["result"]["reopened"]) == ("failed", False)
+            assert world.go_on(uncertain) == result
+        assert changes.sent == []
+        assert [one.status for one in world.actions(uncertain)] == ["confirmed", "rejected"]
+        with world.changes() as changes:
+            assert retry(world, uncertain)["status"] == "completed", "unless a person wants them"
+        assert changes.kinds == ["open"]
+
+    def test_an_executed_one_can_not_be_retried_and_a_failed_one_can(
+        self, world: World, entry: str, uncertain: str
+    ) -> None:
+        interventions.resolve(world.storage, uncertain, "not_executed")
+        with world.changes() as changes:
+            assert retry(world, uncertain)["status"] == "completed"
+        assert changes.kinds == ["open"]
+        with pytest.raises(InvalidJob):
+            interventions.retry(world.storage, uncertain, max_age_seconds=300)
+
+    def test_what_is_not_uncertain_is_refused(self, world: World, entry: str) -> None:
+        done = world.run(entry)["executionId"]
+        world.paper.add_fault("drop_after", mutating=True, count=1)
+        lost = world.run(entry)["executionId"]
+        for execution_id in (done, lost):
+            before = (world.execution(execution_id), world.actions(execution_id))
+            with pytest.raises(InvalidJob) as caught:
+                interventions.resolve(world.storage, execution_id, "executed")
+            assert (caught.value.status, caught.value.code) == (400, "not_uncertain")
+            assert (world.execution(execution_id), world.actions(execution_id)) == before
+
+    def test_resolving_twice_is_refused(self, world: World, uncertain: str) -> None:
+        interventions.resolve(world.storage, uncertain, "executed")
+        with pytest.raises(InvalidJob):
+            interventions.resolve(world.storage, uncertain, "not_executed")
+        assert world.execution(uncertain).status == "completed"
+
+    def test_of_several_groups_only_the_unknown_one_is_touched(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        trade_id = world.open_trade(account)
+        groups = (
+            Group("top_up", (AddMargin(trade_id, 100),), trade_id),
+            Group("enter", (OpenPosition("buy", 100, Decimal(10)),)),
+        )
+        puppet.decision = Act(groups=groups, action="both", lists_trades=True)
+        automation_id = world.automation(account, "puppet", CONFIG)
+        uncertain = make_uncertain(world, automation_id, fault="drop_before", route=OPENING)
+        result = interventions.resolve(world.storage, uncertain, "not_executed")
+        assert [one["status"] for one in result["trades"]] == ["completed", "failed"]
+        puppet.decision = act(AddMargin(trade_id, 100))
+        with world.storage.connection():
+            assert [one.status for one in actions.of(world.storage, uncertain)] == ["confirmed", "rejected"]

@@ -1,0 +1,203 @@
+"""Deciders: a plugin that hangs or breaks fails its own jobs, by name, and costs nobody else anything."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pytest
+
+from axisor_executor.errors import AxisorError, PluginError, Refused
+from axisor_executor.plugins import Found
+from axisor_executor.run.deciding import MOST_HUNG, Deciders
+
+
+def found(name: str) -> Found:
+    return Found(name, f"axisor-{name}", "1.2", dict)
+
+
+HANGING, OTHER = found("hanging"), found("other")
+
+
+class Hang:
+    """Calls that come back when they are let go."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.begun = 0
+
+    def __call__(self) -> str:
+        self.begun += 1
+        self.release.wait(30)
+        return "late"
+
+
+@pytest.fixture
+def hang() -> Iterator[Hang]:
+    made = Hang()
+    yield made
+    made.release.set()
+
+
+@pytest.fixture
+def deciders() -> Deciders:
+    return Deciders()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 10
+    while not (result := condition()) and time.monotonic() < deadline:
+        threading.Event().wait(0.005)
+    return result
+
+
+def hung_out(deciders: Deciders, hang: Hang, plugin: Found = HANGING) -> None:
+    for _ in range(MOST_HUNG):
+        with pytest.raises(PluginError, match="took longer"):
+            deciders.ask(plugin, "decide()", hang, 0.01)
+
+
+class TestAnswers:
+    def test_what_it_returns(self, deciders: Deciders) -> None:
+        value = object()
+        assert deciders.ask(OTHER, "decide()", lambda: value, 5) is value
+
+    def test_an_error_that_is_returned_is_not_raised(self, deciders: Deciders) -> None:
+        error = ValueError("no")
+        assert deciders.ask(OTHER, "decide()", lambda: error, 5) is error
+
+    def test_it_runs_in_the_callers_context(self, deciders: Deciders) -> None:
+        variable = contextvars.ContextVar("variable", default="unset")
+        variable.set("the caller's")
+        assert deciders.ask(OTHER, "decide()", variable.get, 5) == "the caller's"
+
+    def test_threads_are_reused(self, deciders: Deciders) -> None:
+        names = {deciders.ask(OTHER, "decide()", threading.get_ident, 5) for _ in range(20)}
+        assert len(names) == 1
+
+    def test_a_slow_one_does_not_hold_another_up(self, deciders: Deciders, hang: Hang) -> None:
+        thread = threading.Thread(target=lambda: deciders.ask(HANGING, "decide()", hang, 20))
+        thread.start()
+        assert until(lambda: hang.begun)
+        assert deciders.ask(OTHER, "decide()", lambda: "quick", 5) == "quick"
+        hang.release.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("no words")
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError("broken"),
+            KeyError("broken"),
+            StopIteration("broken"),
+            TimeoutError("broken"),
+            CancelledError("broken"),
+            SystemExit("broken"),
+            KeyboardInterrupt("broken"),
+            GeneratorExit("broken"),
+            BaseException("broken"),
+            RecursionError("broken"),
+            MemoryError("broken"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_any_error_is_the_plugins_and_names_it(self, deciders: Deciders, error: BaseException) -> None:
+        def call() -> None:
+            raise error
+
+        with pytest.raises(PluginError) as caught:
+            deciders.ask(OTHER, "decide()", call, 5)
+        assert str(caught.value).startswith(f"axisor-other 1.2 [other]: {type(error).__name__}: ")
+        assert "broken" in str(caught.value)
+        assert caught.value.code == "plugin_error"
+        assert deciders.ask(OTHER, "decide()", lambda: "still here", 5) == "still here"
+
+    def test_ours_pass_as_they_are(self, deciders: Deciders) -> None:
+        error = Refused("not today", code="own_code")
+
+        def call() -> None:
+            raise error
+
+        with pytest.raises(AxisorError) as caught:
+            deciders.ask(OTHER, "decide()", call, 5)
+        assert caught.value is error
+
+    def test_a_long_message_is_cut_to_one_line(self, deciders: Deciders) -> None:
+        def call() -> None:
+            raise ValueError("a\nb\x1b[31m" + "x" * 100_000)
+
+        with pytest.raises(PluginError) as caught:
+            deciders.ask(OTHER, "decide()", call, 5)
+        assert len(str(caught.value)) < 700
+        assert str(caught.value).isprintable()
+
+    def test_an_error_whose_message_breaks_too(self, deciders: Deciders) -> None:
+        def call() -> None:
+            raise Unspeakable
+
+        with pytest.raises(PluginError, match=r"^axisor-other 1\.2 \[other\]: Unspeakable: "):
+            deciders.ask(OTHER, "decide()", call, 5)
+
+
+class TestHanging:
+    def test_the_caller_is_free_when_the_time_is_over(self, deciders: Deciders, hang: Hang) -> None:
+        with pytest.raises(PluginError) as caught:
+            deciders.ask(HANGING, "reading the config", hang, 0.05)
+        assert caught.value.code == "plugin_timeout"
+        assert str(caught.value) == "axisor-hanging 1.2 [hanging]: reading the config took longer than 0.05 s"
+        assert not hang.release.is_set()
+
+    def test_after_some_it_is_refused_at_once(self, deciders: Deciders, hang: Hang) -> None:
+        hung_out(deciders, hang)
+        with pytest.raises(PluginError, match="not asked again") as caught:
+            deciders.ask(HANGING, "decide()", hang, 30)
+        assert caught.value.code == "plugin_timeout"
+        assert str(caught.value).startswith("axisor-hanging 1.2 [hanging]: ")
+        assert hang.begun == MOST_HUNG
+
+    def test_others_are_not_affected(self, deciders: Deciders, hang: Hang) -> None:
+        hung_out(deciders, hang)
+        assert deciders.ask(OTHER, "decide()", lambda: "fine", 5) == "fine"
+
+    def test_it_comes_back_when_they_return(self, deciders: Deciders, hang: Hang) -> None:
+        hung_out(deciders, hang)
+        hang.release.set()
+
+        def asked_again() -> bool:
+            try:
+                return deciders.ask(HANGING, "decide()", lambda: True, 5)
+            except PluginError:
+                return False
+
+        assert until(asked_again)
+
+    def test_what_one_returns_late_is_nobody_elses_answer(self, deciders: Deciders, hang: Hang) -> None:
+        hung_out(deciders, hang)
+        hang.release.set()
+        assert [deciders.ask(OTHER, "decide()", lambda: "own", 5) for _ in range(10)] == ["own"] * 10
+
+    def test_threads_that_come_back_are_used_again(self, deciders: Deciders) -> None:
+        """A plugin that is always too slow must not cost a thread each time."""
+
+        def threads() -> int:
+            return sum(thread.name == "axisor-decide" for thread in threading.enumerate())
+
+        before = threads()
+        for _ in range(10):
+            slow = Hang()
+            with pytest.raises(PluginError):
+                deciders.ask(HANGING, "decide()", slow, 0.01)
+            slow.release.set()
+            assert until(lambda: not deciders._hung[HANGING.display_name])
+        assert threads() - before <= 2

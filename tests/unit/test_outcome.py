@@ -1,0 +1,133 @@
+"""What became of a plan, told from the ledger's actions."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, SetTakeProfit
+from axisor_executor.run.outcome import GroupOutcome, merge, outcomes_of
+from axisor_executor.storage.actions import ActionStatus, LedgerAction
+from tests.unit.ledger_values import make_action
+
+CLOSE = ClosePosition("trade-1")
+REOPEN = OpenPosition("buy", 50, Decimal(10), replaces="trade-1")
+REDUCE = Act(groups=(Group("reduce_position", (CLOSE, REOPEN), "trade-1"),), action="reduce_position")
+LOST = {"code": "not_executed", "message": "m"}
+
+
+def reduce(close: ActionStatus, reopen: ActionStatus, **errors: dict[str, str]) -> GroupOutcome:
+    ledger = [
+        make_action(CLOSE, close, error=errors.get("close_error")),
+        make_action(REOPEN, reopen, seq=2, step_index=1, error=errors.get("reopen_error")),
+    ]
+    (outcome,) = outcomes_of(REDUCE, ledger, 1)
+    return outcome
+
+
+class TestStatus:
+    @pytest.mark.parametrize(
+        ("close", "reopen", "status"),
+        [
+            ("planned", "planned", "open"),
+            ("sending", "planned", "uncertain"),
+            ("unknown", "planned", "uncertain"),
+            ("rejected", "planned", "failed"),
+            ("superseded", "planned", "completed"),
+            ("confirmed", "planned", "open"),
+            ("confirmed", "sending", "uncertain"),
+            ("confirmed", "unknown", "uncertain"),
+            ("confirmed", "rejected", "failed"),
+            ("confirmed", "confirmed", "completed"),
+        ],
+    )
+    def test_the_first_step_that_is_not_done_decides(
+        self, close: ActionStatus, reopen: ActionStatus, status: str
+    ) -> None:
+        assert reduce(close, reopen).status == status
+
+    @pytest.mark.parametrize(("status", "expected"), [("completed", "completed"), ("pending", "pending")])
+    def test_a_group_without_actions_is_what_its_handler_says(self, status: str, expected: str) -> None:
+        plan = Act(groups=(Group("x", trade_id="t", status=status),), action="x")
+        assert outcomes_of(plan, [], 1)[0].status == expected
+
+    def test_one_that_its_handler_could_not_decide_on_has_its_error(self) -> None:
+        error = {"code": "trade_not_found", "message": "m"}
+        plan = Act(groups=(Group("x", trade_id="t", status="failed", facts={"error": error}),), action="x")
+        (outcome,) = outcomes_of(plan, [], 1)
+        assert (outcome.status, outcome.error) == ("failed", error)
+
+    def test_a_close_that_someone_else_made_is_said_to_be_one(self) -> None:
+        error = {"code": "already_closed", "message": "closed by hand"}
+        outcome = reduce("superseded", "planned", close_error=error)
+        assert outcome.facts == {"alreadyClosed": True, "reason": "closed by hand"}
+        take = SetTakeProfit("trade-1", Decimal(60_000))
+        plan = Act(groups=(Group("tp", (take,), "trade-1"),), action="tp")
+        (other,) = outcomes_of(plan, [make_action(take, "superseded")], 1)
+        assert other.facts["superseded"] is True
+
+
+class TestHalfDone:
+    def test_a_reduce_that_closed_and_did_not_reopen_is(self) -> None:
+        assert reduce("confirmed", "rejected").is_half_done
+
+    @pytest.mark.parametrize(
+        ("close", "reopen"), [("rejected", "planned"), ("confirmed", "confirmed"), ("confirmed", "planned")]
+    )
+    def test_others_are_not(self, close: ActionStatus, reopen: ActionStatus) -> None:
+        assert not reduce(close, reopen).is_half_done
+
+
+class TestBinding:
+    @pytest.mark.parametrize(
+        ("close", "touched"),
+        [
+            ("planned", False),
+            ("rejected", False),
+            ("sending", True),
+            ("unknown", True),
+            ("confirmed", True),
+            ("superseded", True),
+        ],
+    )
+    def test_what_may_have_taken_effect_is_touched(self, close: ActionStatus, touched: bool) -> None:
+        assert reduce(close, "planned").touched is touched
+
+    def test_only_a_first_step_that_was_proven_lost_is_decided_again(self) -> None:
+        assert reduce("rejected", "planned", close_error=LOST).proven_not_executed
+        assert not reduce("rejected", "planned", close_error={"code": "exchange_rejected"}).proven_not_executed
+        assert not reduce("confirmed", "rejected", reopen_error=LOST).proven_not_executed
+
+    def test_the_latest_attempt_at_a_step_counts(self) -> None:
+        ledger = [
+            make_action(CLOSE),
+            make_action(REOPEN, "rejected", seq=2, step_index=1, error=LOST),
+            make_action(REOPEN, "confirmed", seq=3, step_index=1, new_trade_id="trade-2"),
+        ]
+        (outcome,) = outcomes_of(REDUCE, ledger, 1)
+        assert (outcome.status, outcome.new_trade_id) == ("completed", "trade-2")
+
+    def test_actions_of_another_version_do_not_count(self) -> None:
+        (outcome,) = outcomes_of(REDUCE, [make_action(CLOSE, plan_version=2)], 1)
+        assert outcome.steps == ()
+
+
+class TestMerge:
+    def outcome(self, trade_id: str | None, *steps: LedgerAction) -> GroupOutcome:
+        return GroupOutcome(Group("x", (CLOSE,), trade_id), 0, "completed", steps)
+
+    def test_what_an_older_plan_touched_stays_and_the_newer_decides_the_rest(self) -> None:
+        done = self.outcome("trade-1", make_action(CLOSE))
+        lost = self.outcome("trade-2", make_action(CLOSE, "rejected"))
+        newer = [self.outcome(f"trade-{number}", make_action(CLOSE)) for number in (1, 2, 3)]
+        assert merge([done, lost], newer) == [done, newer[1], newer[2]]
+
+    def test_an_entry_has_a_place_of_its_own(self) -> None:
+        old, new = self.outcome(None, make_action(CLOSE)), self.outcome(None, make_action(CLOSE))
+        assert merge([old], [new]) == [old]
+
+
+def test_a_groups_key_is_its_trade() -> None:
+    plan = Act(groups=(Group("add_margin", (AddMargin("t", 5),), "t"),), action="add_margin")
+    assert outcomes_of(plan, [make_action(AddMargin("t", 5))], 1)[0].key == "t"
