@@ -6,7 +6,7 @@ BIN := .venv/bin
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 # One package each: `mypy plugins` would take their tests folders for one module.
 PLUGIN_PACKAGES := $(wildcard $(addsuffix /axisor_*,$(PLUGINS)))
-TYPED := axisor_executor $(filter-out %.egg-info,$(PLUGIN_PACKAGES)) tests/harness tests/conftest.py
+TYPED := axisor_executor $(filter-out %.egg-info,$(PLUGIN_PACKAGES)) tests/harness tests/faults tests/conftest.py
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
@@ -25,7 +25,7 @@ test: venv ## Test on every Python that is there (PYTHONS="3.11 3.13", ARGS="-k 
 	@PYTHONS="$(PYTHONS)" scripts/test-all $(ARGS)
 
 faults: venv ## Run the fault tests with many jobs (JOBS=500)
-	@AXISOR_FAULT_JOBS=$(or $(JOBS),500) $(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)
+	@AXISOR_FAULT_JOBS=$(or $(JOBS),500) $(BIN)/python -m pytest tests/faults -n 2 --timeout 1800 $(ARGS)
 
 lint: venv ## Check style, format and types
 	$(BIN)/ruff check .

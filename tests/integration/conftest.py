@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -96,6 +97,11 @@ class Said(logging.Handler):
         """Forget what was said so far."""
         for kept in (self.lines, self.records, self.runs, self.problems):
             kept.clear()
+
+    @property
+    def delays(self) -> list[float]:
+        """In how many seconds each interrupted run was to go on."""
+        return [float(found[1]) for line in self.lines if (found := re.search(r"goes on in ([0-9.]+) s", line))]
 
     def text(self) -> str:
         """Return everything in one text."""

@@ -26,6 +26,7 @@ from axisor_executor.credentials import SecureCredentials
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade
 from axisor_executor.settings import RetryPolicy
 from tests.harness.world import Account, World
+from tests.integration.conftest import Said
 from tests.integration.puppet import CONFIG, Puppet
 
 WINDOW, MARGIN = 1.0, 0.2
@@ -342,17 +343,16 @@ class TestWhileUnknown:
         assert world.run(world.automation(account, "auto_entry", ENTRY))["status"] == "completed"
 
     def test_it_is_looked_at_again_later_and_later_but_soon_when_the_request_is_dead(
-        self, world: World, account: Account
+        self, world: World, account: Account, said: Said
     ) -> None:
         world.restart(signature_window_seconds=30, signature_margin_seconds=30)
         world.paper.add_fault("drop_before", mutating=True, count=1)
         execution_id = world.run(world.automation(account, "auto_entry", ENTRY))["executionId"]
-        due = []
+        said.clear()
         for _ in range(8):
             assert is_lost(world.go_on(execution_id))
-            due.append(world.due_in(execution_id))
-        assert [round(seconds) for seconds in due[:4]] == [1, 2, 4, 8]
-        assert max(due) <= 61, "not much after the request is dead"
+        assert said.delays[:4] == [1, 2, 4, 8]
+        assert max(said.delays) <= 61, "not much after the request is dead"
 
     def test_an_exchange_that_can_not_be_asked_leaves_it_unknown(
         self, world: World, account: Account, lost: str
