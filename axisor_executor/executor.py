@@ -52,7 +52,7 @@ from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.workers import Presence
 
-MOST_CRASHES = 5
+MOST_CRASHES = 10
 """How many workers may die one after the other while an execution is being decided: something in it kills them."""
 
 

@@ -15,7 +15,7 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 
 RETRYABLE = frozenset({"failed", "uncertain", "expired", "cancelled"})
-_BY_HAND = {"code": "resolved_by_hand", "message": "a person looked and said so"}
+_BY_HAND = {"status": 400, "code": "resolved_by_hand", "message": "a person looked and said so"}
 
 
 def retry(storage: Storage, execution_id: str, *, max_age_seconds: float) -> Execution:

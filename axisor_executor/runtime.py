@@ -22,9 +22,16 @@ from axisor_executor.workers import Presence
 class Runtime:
     """A process's parts, each made when it is first used."""
 
-    def __init__(self, settings: Settings | None = None, *, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        registry: Registry | None = None,
+        storage: Storage | None = None,
+    ) -> None:
         self.settings = settings or load_settings()
         self._registry = registry
+        self._storage = storage
         self._lock = threading.RLock()
 
     @cached_property
@@ -35,7 +42,7 @@ class Runtime:
             SettingsError: DATABASE_URL is not set.
             StorageError: it can't be reached, or the monolith's tables are not in it.
         """
-        storage = Storage(self.settings.require_database(), pool=self.settings.db_pool)
+        storage = self._storage or Storage(self.settings.require_database(), pool=self.settings.db_pool)
         migrate(storage)
         return storage
 

@@ -92,13 +92,6 @@ class LiveReads:
         """Return the id that a trade has now."""
         return lineage.current_id(self._storage, self._account_id, trade_id)
 
-    def changed(self, trade: Trade) -> None:
-        """Take over a trade as the exchange's answer to a change shows it: the next change starts from there."""
-        for key, state in (("running", "running"), ("open", "open")):
-            if key in self._kept:
-                others = tuple(kept for kept in self._kept[key] if kept.id != trade.id)
-                self._kept[key] = (*others, trade) if trade.state == state else others
-
     def forget(self) -> None:
         """Read everything anew from now on; what was seen stays in the record."""
         self.record()

@@ -112,7 +112,6 @@ class Sender:
         trade = answer.value
         opened = trade.id if isinstance(ready.action, OpenPosition) else None
         actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
-        acting.reads.changed(trade)
         points.reached("settled")
         return True
 

@@ -106,8 +106,7 @@ class World:
     def _start(self, *plugins: Found) -> None:
         watcher = plugin("watcher", self.watcher)
         registry = self.registry or load([*discover(), watcher, *plugins])
-        self.parts = runtime.Runtime(self.settings, registry=registry)
-        _ = self.parts.storage  # the models belong to the newest one, which is closed with the parts
+        self.parts = runtime.Runtime(self.settings, registry=registry, storage=self.storage)
         runtime.use(self.parts)
 
     def restart(self, *plugins: Found, **changed: Any) -> None:
