@@ -43,7 +43,11 @@ class Runtime:
             StorageError: it can't be reached, or the monolith's tables are not in it.
         """
         storage = self._storage or Storage(self.settings.require_database(), pool=self.settings.db_pool)
-        migrate(storage)
+        try:
+            migrate(storage)
+        except BaseException:
+            storage.close()  # nobody else knows of it yet
+            raise
         return storage
 
     @cached_property
