@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from axisor_executor.errors import InvalidJob, NotFound, StaleData
 from axisor_executor.exchange.base import Trade
@@ -136,12 +136,3 @@ class AccountContext(Generic[ConfigT]):
                 f"Trade {self.job.trade_id} not found on account {self.account.name}", code="trade_not_found"
             )
         return trade
-
-    def describe(self) -> dict[str, Any]:
-        """Return who and what this is about, for logs."""
-        return {
-            "accountId": self.account.id,
-            "accountName": self.account.name,
-            "automationId": self.automation.id,
-            "userId": self.account.user_id,
-        }

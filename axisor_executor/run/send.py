@@ -33,10 +33,11 @@ from axisor_executor.reconcile import baseline_of
 from axisor_executor.run import points
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.reads import shown
-from axisor_executor.storage import actions
-from axisor_executor.storage.actions import LedgerAction, Sending
+from axisor_executor.storage import actions, sending
+from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.sending import Sending
 
 OLDEST_READ_SECONDS = 1.5
 """How old what was read may be to serve as the baseline of a request."""
@@ -74,16 +75,16 @@ class Sender:
             return False
         ready = dataclasses.replace(planned, action=self._prepared(planned.action, acting))
         self._check_clock(acting.client)
-        sending = Sending(
+        about = Sending(
             timestamp_ms=int(self.clock() * 1000),
             baseline=baseline_of(target),
             exchange_user_id=acting.exchange_user_id,
             key_fingerprint=acting.fingerprint,
         )
-        actions.begin_sending(self.storage, run, ready, sending, account=acting.account)
+        sending.begin(self.storage, run, ready, about, account=acting.account)
         points.reached("sending")
-        self._check_punctual(ready, sending.timestamp_ms)
-        return self._transmit(ready, acting, sending.timestamp_ms)
+        self._check_punctual(ready, about.timestamp_ms)
+        return self._transmit(ready, acting, about.timestamp_ms)
 
     def _transmit(self, ready: LedgerAction, acting: Acting, timestamp_ms: int) -> bool:
         announce(ready.action, acting)

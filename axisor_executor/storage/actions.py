@@ -13,9 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from axisor_executor.automation import Act, Action, ClosePosition, OpenPosition, action_from_dict
-from axisor_executor.errors import Changed, Held, LeaseLost, Refused
-from axisor_executor.storage import executions, leases, lineage, switches
-from axisor_executor.storage.accounts import Account
+from axisor_executor.storage import executions, lineage, switches
 from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
 from axisor_executor.storage.executions import Execution
 
@@ -61,16 +59,6 @@ class LedgerAction:
     def is_unsettled(self) -> bool:
         """Whether nobody knows yet what became of it."""
         return self.status in ("sending", "unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """What is committed before a request leaves."""
-
-    timestamp_ms: int
-    baseline: Mapping[str, Any]
-    exchange_user_id: str
-    key_fingerprint: str
 
 
 def of(storage: Storage, execution_id: str) -> list[LedgerAction]:
@@ -155,115 +143,6 @@ def client_id(execution_id: str, trade_id: str | None, step_index: int) -> str:
     """
     group = hashlib.sha256((trade_id or "").encode()).hexdigest()[:8]
     return f"ax-{execution_id}-{group}-{step_index}"
-
-
-def begin_sending(
-    storage: Storage, run: Execution, planned: LedgerAction, sending: Sending, *, account: Account
-) -> None:
-    """Commit that a request is about to leave, if nothing forbids it: lease, fence, keys, switches, unresolved actions.
-
-    Raises:
-        Changed: the account is not what it was when it was read; look again.
-        Refused: the automation was bound to another account behind the first request (``rebound``).
-        LeaseLost: another run may act on the account now; this one must not.
-        Held: a switch or an unresolved action holds it back.
-    """
-    with storage.write():
-        storage.commit_durably()
-        switches.share(storage)
-        if not leases.hold_live(storage, planned.account_id, run.id, run.fence):
-            raise LeaseLost(
-                f"execution {run.id} no longer holds account {planned.account_id}", account_id=planned.account_id
-            )
-        _check_account(storage, planned, account)
-        switches.check(
-            storage,
-            planned.action,
-            exchange=account.exchange_slug,
-            account_id=planned.account_id,
-            automation_id=planned.automation_id,
-        )
-        _check_unresolved(storage, planned)
-        touched = storage.run(
-            "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, exchange_user_id = ?, "
-            "key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
-            "WHERE execution_id = ? AND seq = ? AND status = 'planned'",
-            sending.timestamp_ms,
-            dict(sending.baseline),
-            sending.exchange_user_id,
-            sending.key_fingerprint,
-            planned.action.as_dict(),
-            planned.execution_id,
-            planned.seq,
-        )
-        if touched != 1:
-            raise LeaseLost(f"action {planned.seq} of execution {run.id} is not planned any more")
-
-
-_ACCOUNT_NOW = """
-SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials
-FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = ?
-"""
-
-
-def _check_account(storage: Storage, planned: LedgerAction, account: Account) -> None:
-    """Let only those keys sign that are in the database now, of the account that the automation is bound to now.
-
-    Behind its first request a group binds, also where the automation was deleted or something was switched off.
-    """
-    row = storage.one(_ACCOUNT_NOW, planned.automation_id, account.id)
-    if row is None or row[4] != account.credentials:
-        raise _changed(planned, account, f"the credentials of account {account.name} were changed")
-    automation_id, bound_to, is_active, account_is_active, _ = row
-    has_begun = planned.step_index > 0
-    if bound_to != account.id and not (automation_id is None and has_begun):
-        if has_begun:
-            raise Refused(
-                f"{planned.action.kind}: the automation was bound to another account meanwhile",
-                code="rebound",
-                account_id=account.id,
-            )
-        raise _changed(planned, account, f"the automation is not bound to account {account.name} any more")
-    if not has_begun and not (is_active and bool(account_is_active) == account.is_active):
-        raise _changed(planned, account, f"the automation or account {account.name} was switched on or off")
-
-
-def _changed(planned: LedgerAction, account: Account, what: str) -> Changed:
-    return Changed(f"{planned.action.kind}: {what}; nothing was sent", account_id=account.id)
-
-
-def _check_unresolved(storage: Storage, planned: LedgerAction) -> None:
-    """Hold back what adds risk or moves money where an earlier action may still take effect."""
-    action = planned.action
-    if action.risk_reducing and not action.moves_money:
-        return
-    reopens = isinstance(action, OpenPosition) and action.replaces
-    rows = storage.rows(
-        "SELECT execution_id, kind, trade_id, automation_id FROM axisor_actions "
-        "WHERE account_id = ? AND status IN ('sending', 'unknown') AND execution_id <> ?",
-        planned.account_id,
-        planned.execution_id,
-    )
-    for execution_id, kind, trade_id, automation_id in rows:
-        same_trade = (
-            trade_id is not None
-            and action.target is not None
-            and lineage.current_id(storage, planned.account_id, trade_id)
-            == lineage.current_id(storage, planned.account_id, action.target)
-        )
-        same_entry = (
-            isinstance(action, OpenPosition)
-            and not reopens
-            and kind == OpenPosition.__name__
-            and automation_id == planned.automation_id
-        )
-        if same_trade or same_entry:
-            raise Held(
-                f"{action.kind} waits: the outcome of execution {execution_id} is not known yet",
-                code="unresolved_action",
-                account_id=planned.account_id,
-                details={"executionId": execution_id},
-            )
 
 
 def settle(

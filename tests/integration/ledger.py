@@ -9,11 +9,12 @@ from itertools import count
 from typing import Any
 
 from axisor_executor.automation import Act, Action, Group, Lane, OpenPosition
-from axisor_executor.storage import accounts, actions, executions, taking
-from axisor_executor.storage.actions import LedgerAction, Sending
+from axisor_executor.storage import accounts, actions, executions, sending, taking
+from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.storage.models import AccountRow, AutomationRow, ExchangeRow
+from axisor_executor.storage.sending import Sending
 from axisor_executor.storage.taking import NewExecution
 
 LEASE_SECONDS = 60.0
@@ -87,7 +88,7 @@ class Ledger:
         """Commit that an action's request is about to leave."""
         account = accounts.account(self.storage, planned.account_id)
         assert account is not None
-        actions.begin_sending(self.storage, run, planned, SENDING, account=account)
+        sending.begin(self.storage, run, planned, SENDING, account=account)
         return next(action for action in self.actions(run) if action.seq == planned.seq)
 
     def actions(self, run: Execution) -> list[LedgerAction]:
