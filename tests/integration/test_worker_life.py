@@ -96,7 +96,10 @@ class TestStopping:
     def test_one_that_takes_too_long_is_left_to_the_next_worker(
         self, world: World, account: Account, tmp_path: Path, fault: str
     ) -> None:
-        world.paper.add_fault(fault, route=OPENING, seconds=4, count=1)
+        # The exchange may act as late as its window allows: only later than that would it be a request declared dead.
+        world.paper.settings(windowSeconds=5)
+        world.restart(signature_window_seconds=5)
+        world.paper.add_fault(fault, route=OPENING, seconds=3, count=1)
         with world.worker(tmp_path / "first.log", AXISOR_SHUTDOWN_SECONDS="0.5") as worker:
             execution_id = self.start(world, account, worker)
             worker.send_signal(signal.SIGTERM)
