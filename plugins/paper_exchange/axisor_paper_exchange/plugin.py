@@ -48,7 +48,7 @@ def paper_url(configured: str) -> str:
     chosen = os.environ.get(URL_VARIABLE, "").strip()
     if not chosen:
         return configured if _is_loopback(urlsplit(configured).hostname) else DEFAULT_URL
-    host = urlsplit(chosen).hostname or ""
+    host = (urlsplit(chosen).hostname or "").rstrip(".")
     if host == "lnmarkets.com" or host.endswith(".lnmarkets.com"):
         raise SettingsError(f"{URL_VARIABLE} names LN Markets itself, not a paper exchange")
     return chosen

@@ -9,7 +9,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ import requests
 
 TRADE = "/futures/isolated/trade"
 TRADES = "/futures/isolated/trades"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark where these tests run without the executor's repository."""
+    config.addinivalue_line("markers", "slow: fresh environments; run on the default Python only")
 
 
 class Trader:
@@ -91,6 +97,8 @@ class Trader:
 class Paper:
     """The control surface of a running server."""
 
+    process: subprocess.Popen[str]
+
     def __init__(self, url: str, session: requests.Session) -> None:
         self.url = url
         self.session = session
@@ -120,6 +128,31 @@ class Paper:
 
     def effects(self) -> list[tuple[str, str]]:
         return [(row["kind"], row["tradeId"]) for row in self.get("effects")]
+
+
+@contextmanager
+def running(*options: str) -> Iterator[Paper]:
+    """A server of its own, killed in the end if it still runs then."""
+    command = [sys.executable, "-m", "axisor_paper_exchange", "--port", "0", *options]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        requests.Session() as session,
+    ):
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            paper = Paper(json.loads(line)["url"], session)
+            paper.process = process
+            yield paper
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def start() -> Callable[..., AbstractContextManager[Paper]]:
+    """Starts a server with options; a context manager."""
+    return running
 
 
 @pytest.fixture(scope="session")

@@ -308,6 +308,48 @@ def test_trailing_stoploss_follows_the_best_price(
     assert moved(exchange, levels[-1]) == [("stoploss", levels[-1])]
 
 
+@pytest.mark.parametrize(
+    ("side", "begins", "best", "follows"), [(LONG, 49_500, 51_000, 50_490), (SHORT, 50_500, 49_000, 49_490)]
+)
+def test_a_trade_opened_with_a_trailing_stoploss(
+    exchange: Exchange, alice: Account, side: int, begins: int, best: int, follows: int
+) -> None:
+    trade = exchange.place(alice, order(side=side, trailing_stoploss=Decimal("0.01")), NOW)
+    assert (trade.stoploss, trade.stoploss_trailing_distance) == (at(begins), Decimal("0.01"))
+    moved(exchange, best)
+    assert trade.stoploss == at(follows)
+    assert moved(exchange, 50_000) == [("stoploss", follows)]
+
+
+def test_the_trailing_stoploss_of_an_order_follows_from_the_fill_on(exchange: Exchange, alice: Account) -> None:
+    trade = exchange.place(alice, order(price=at(48_000), trailing_stoploss=Decimal("0.01")), NOW)
+    moved(exchange, 52_000)
+    assert (trade.state, trade.stoploss) == ("open", at(47_520))
+    assert moved(exchange, 48_000) == [("fill", 48_000)]
+    assert trade.stoploss == at(47_520)
+    moved(exchange, 49_000)
+    assert trade.stoploss == at(48_510)
+
+
+def test_an_order_whose_trailing_stoploss_was_replaced_does_not_trail(exchange: Exchange, alice: Account) -> None:
+    trade = exchange.place(alice, order(price=at(48_000), trailing_stoploss=Decimal("0.01")), NOW)
+    exchange.set_stoploss(alice, trade.id, at(47_000))
+    moved(exchange, 48_000)
+    moved(exchange, 52_000)
+    assert (trade.stoploss, trade.stoploss_trailing_distance) == (at(47_000), 0)
+
+
+@pytest.mark.parametrize("distance", ["0.0009", "10.1", "0.2", "1", "10", "-1"])
+@pytest.mark.parametrize("price", [None, 48_000])
+def test_an_order_with_an_impossible_trailing_stoploss(
+    exchange: Exchange, alice: Account, distance: str, price: int | None
+) -> None:
+    limit = None if price is None else at(price)
+    with pytest.raises(Rejected):
+        exchange.place(alice, order(price=limit, trailing_stoploss=Decimal(distance)), NOW)
+    assert exchange.trades == {}
+
+
 def test_trailing_gives_way_to_fixed_and_back(exchange: Exchange, alice: Account) -> None:
     trade = exchange.place(alice, order(), NOW)
     exchange.set_trailing_stoploss(alice, trade.id, Decimal("0.05"))

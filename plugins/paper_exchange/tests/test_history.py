@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axisor_paper_exchange.engine.account import History
+from axisor_paper_exchange.engine import History
 
 instants = st.integers(0, 30)
 

@@ -172,3 +172,12 @@ def test_the_ticker_can_be_stale(paper: Any, trader: Any) -> None:
     paper.set(tickerAgeSeconds=0, tickerFrozen=True)
     updated = paper.ask("PUT", "price", {"price": 50_500})["updatedAt"]
     assert requests.get(f"{trader.url}/v3/futures/ticker", timeout=5).json()["time"] == updated
+
+
+def test_bodies_that_are_too_large(trader: Any) -> None:
+    target = f"/v3{TRADE}"
+    data = '{"clientId":"' + "x" * 2**20 + '"}'
+    headers = trader.headers("POST", target, data) | {"Content-Type": "application/json"}
+    response = trader.session.post(trader.url + target, data=data, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (413, "BODY_TOO_LARGE")
+    assert trader.balance == 1_000_000

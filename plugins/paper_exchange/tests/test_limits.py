@@ -30,6 +30,39 @@ def test_slow_bucket() -> None:
     assert limits.wait("a", 0.25) == 0
 
 
+def test_callers_that_went_away_are_forgotten_and_others_are_not() -> None:
+    now = [0.0]
+    limits = RateLimits(lambda: now[0])
+    for caller in range(9_990):
+        limits.wait(f"gone {caller}", 1)
+    now[0] += 10
+    for _ in range(2):
+        limits.wait("busy", 0.5)
+    for caller in range(50):
+        limits.wait(f"new {caller}", 1)
+    assert len(limits) < 100
+    assert limits.wait("busy", 0.5) > 0
+
+
+def test_limits_can_be_switched_while_it_runs(paper: Any, trader: Any) -> None:
+    for rate, statuses in ((0, {200}), (0.01, {200, 429}), (0, {200}), (1000, {200})):
+        paper.set(privateRequestsPerSecond=rate, publicRequestsPerSecond=rate)
+        assert {trader.send("GET", "/account").status_code for _ in range(4)} == statuses
+        assert {requests.get(f"{trader.url}/v3/ping", timeout=5).status_code for _ in range(4)} == statuses
+
+
+def test_the_limits_of_the_exchange(start: Any) -> None:
+    with start("--rate-limits") as paper:
+        settings = paper.get("settings")
+        assert (settings["privateRequestsPerSecond"], settings["publicRequestsPerSecond"]) == (5, 1)
+        trader = paper.trader()
+        answers = [trader.send("GET", "/account") for _ in range(30)]
+        assert [answer.status_code for answer in answers[:5]] == [200] * 5
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+        assert {requests.get(f"{paper.url}/v3/ping", timeout=5).status_code for _ in range(20)} == {200, 429}
+
+
 def test_keys_are_limited_one_by_one(paper: Any, trader: Any) -> None:
     other = paper.trader()
     paper.set(privateRequestsPerSecond=0.01)

@@ -43,7 +43,13 @@ def test_where_paper_accounts_trade(
 
 
 @pytest.mark.parametrize(
-    "url", ["https://api.lnmarkets.com/v3", "https://api.signet.LNMarkets.com", "http://lnmarkets.com"]
+    "url",
+    [
+        "https://api.lnmarkets.com/v3",
+        "https://api.signet.LNMarkets.com",
+        "http://lnmarkets.com",
+        "https://api.lnmarkets.com.",
+    ],
 )
 def test_never_on_the_real_exchange(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv(plugin.URL_VARIABLE, url)

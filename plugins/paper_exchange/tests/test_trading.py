@@ -138,6 +138,20 @@ def test_margin_in_and_out(paper: Any, trader: Any) -> None:
     assert [(row["kind"], row["amount"]) for row in effects[1:]] == [("add_margin", 500), ("cash_in", 2018)]
 
 
+def test_a_trade_opened_with_a_trailing_stoploss(trader: Any) -> None:
+    trade = trader.buy(stoploss=0.05, stoplossMode="trailing")
+    assert (trade["stoploss"], trade["stoplossTrailingDistance"]) == (47_500, 0.05)
+    assert trader.buy(stoploss=47_000, stoplossMode="fixed")["stoploss"] == 47_000
+    none = trader.buy(stoplossMode="trailing")
+    assert (none["stoploss"], none["stoplossTrailingDistance"]) == (0, 0)
+
+
+@pytest.mark.parametrize("wrong", [{"stoploss": 48_000}, {"stoploss": "0.05"}, {"stoploss": 0.0001}])
+def test_bad_trailing_stoploss_of_an_order(trader: Any, wrong: dict[str, Any]) -> None:
+    body = {"type": "market", "side": "buy", "leverage": 10, "quantity": 10, "stoplossMode": "trailing", **wrong}
+    assert trader.refused("POST", TRADE, body)["details"] == {"field": "stoploss"}
+
+
 def test_exits(paper: Any, trader: Any) -> None:
     trade = {"id": trader.buy()["id"]}
     assert trader.put(f"{TRADE}/takeprofit", {**trade, "value": 60_000})["takeprofit"] == 60_000

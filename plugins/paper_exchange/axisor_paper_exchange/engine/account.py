@@ -1,16 +1,30 @@
-"""An account: its balance, the ledger that explains it, and its trades by state."""
+"""An account: its balance, the ledger that explains it, its trades by state, and its cross position."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from axisor_paper_exchange.engine.funding import FundingFee
+from axisor_paper_exchange.engine.history import History
 from axisor_paper_exchange.engine.trade import Trade
 
-__all__ = ["Account", "EntryKind", "History", "LedgerEntry"]
+if TYPE_CHECKING:
+    from axisor_paper_exchange.engine.cross import CrossPosition
 
-EntryKind = Literal["deposit", "trade_placed", "order_canceled", "margin_added", "cashed_in", "trade_closed"]
+__all__ = ["Account", "EntryKind", "LedgerEntry"]
+
+EntryKind = Literal[
+    "deposit",
+    "trade_placed",
+    "order_canceled",
+    "margin_added",
+    "cashed_in",
+    "trade_closed",
+    "funding_received",
+    "cross_deposited",
+    "cross_withdrawn",
+]
 
 
 class LedgerEntry(NamedTuple):
@@ -22,39 +36,9 @@ class LedgerEntry(NamedTuple):
     trade_id: str | None
 
 
-class History:
-    """Finished trades in the order of their end, readable in pages from the newest to the oldest."""
-
-    def __init__(self) -> None:
-        self._ended: list[tuple[int, int, Trade]] = []
-
-    def __len__(self) -> int:
-        return len(self._ended)
-
-    def add(self, at: int, number: int, trade: Trade) -> None:
-        """Append a trade that ended at `at` (milliseconds); `number` breaks ties and is unique."""
-        insort(self._ended, (at, number, trade))
-
-    def page(
-        self, *, since: int | None, until: int | None, before: tuple[int, int] | None, limit: int
-    ) -> tuple[list[Trade], tuple[int, int] | None]:
-        """Return up to `limit` trades, newest first, and where the next page begins (None at the end).
-
-        `since` and `until` are milliseconds, both inclusive; `before` is what an earlier call returned.
-        """
-        low = 0 if since is None else bisect_left(self._ended, (since,))
-        high = len(self._ended) if until is None else bisect_left(self._ended, (until + 1,))
-        if before is not None:
-            high = min(high, bisect_left(self._ended, before))
-        first = max(low, high - limit)
-        rows = self._ended[first:high][::-1]
-        following = (rows[-1][0], rows[-1][1]) if rows and first > low else None
-        return [trade for _, _, trade in rows], following
-
-
 @dataclass(slots=True, eq=False)
 class Account:
-    """An account of the exchange; `balance` in sats never includes what trades hold."""
+    """An account of the exchange; `balance` in sats never includes what trades and the cross wallet hold."""
 
     id: str
     username: str
@@ -63,8 +47,14 @@ class Account:
     trades: dict[str, Trade] = field(default_factory=dict)
     open: dict[str, Trade] = field(default_factory=dict)
     running: dict[str, Trade] = field(default_factory=dict)
-    closed: History = field(default_factory=History)
-    canceled: History = field(default_factory=History)
+    closed: History[Trade] = field(default_factory=History)
+    canceled: History[Trade] = field(default_factory=History)
+    paid_funding: History[FundingFee] = field(default_factory=History)
+    """Funding fees of isolated trades."""
+    paid_funding_of: dict[str, History[FundingFee]] = field(default_factory=dict)
+    """The same by trade."""
+    cross: CrossPosition = field(init=False)
+    """Set when the exchange opens the account."""
 
     def book(self, at: int, kind: EntryKind, amount: int, trade_id: str | None = None) -> None:
         """Move the balance by `amount` sats, and write down why."""

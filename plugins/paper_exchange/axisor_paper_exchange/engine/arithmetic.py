@@ -17,14 +17,18 @@ __all__ = [
     "cost",
     "entry_after_cash_in",
     "fee",
+    "funding_fee",
     "leverage_of",
     "liquidation",
     "liquidation_margin",
     "margin_for",
+    "nearest",
     "profit",
     "quantity_for",
     "ticks",
+    "trailing_level",
     "usd",
+    "worthless_at",
 ]
 
 SATS_PER_BTC = 100_000_000
@@ -48,6 +52,14 @@ def ticks(price: Decimal) -> int | None:
 def usd(price: int) -> Decimal:
     """Return a price in ticks as USD."""
     return Decimal(price) / 2
+
+
+def trailing_level(side: int, price: int, distance: Decimal) -> int:
+    """Return the stop loss that trails a price at a fraction of it, rounded away from the price; 0 at the least."""
+    numerator, denominator = distance.as_integer_ratio()
+    if side == LONG:
+        return max(0, price * (denominator - numerator) // denominator)
+    return -(-price * (denominator + numerator) // denominator)
 
 
 def margin_for(quantity: int, price: int, leverage: Decimal) -> int:
@@ -85,7 +97,7 @@ def entry_after_cash_in(side: int, quantity: int, entry: int, cashed_profit: int
     if not cashed_profit:
         return entry
     numerator, denominator = cost(side, quantity, entry, cashed_profit)
-    return _nearest(2 * quantity * SATS_PER_BTC * denominator, numerator)
+    return nearest(2 * quantity * SATS_PER_BTC * denominator, numerator)
 
 
 def liquidation(side: int, quantity: int, entry: int, margin: int, cashed_profit: int = 0) -> int:
@@ -94,10 +106,18 @@ def liquidation(side: int, quantity: int, entry: int, margin: int, cashed_profit
     Long 1 / (1/p + c), short 1 / max(1/p - c, 0), with c = margin / S / q; `MAX_PRICE` where there is none.
     """
     numerator, denominator = cost(side, quantity, entry, cashed_profit)
-    backing = numerator + side * margin * denominator
-    if backing <= 0:
+    return worthless_at(quantity, numerator + side * margin * denominator, denominator)
+
+
+def worthless_at(quantity: int, numerator: int, denominator: int) -> int:
+    """Return the price in ticks at which `quantity` USD are worth numerator / denominator sats, to the nearest tick.
+
+    That is where a position has lost what backs it, when the sats are its worth at entry plus (long) or less (short)
+    its margin. `MAX_PRICE` where there is no such price.
+    """
+    if numerator <= 0:
         return MAX_PRICE
-    return max(1, min(MAX_PRICE, _nearest(2 * quantity * SATS_PER_BTC * denominator, backing)))
+    return max(1, min(MAX_PRICE, nearest(2 * quantity * SATS_PER_BTC * denominator, numerator)))
 
 
 def profit(side: int, quantity: int, entry: int, price: int, cashed_profit: int = 0) -> int:
@@ -116,6 +136,16 @@ def fee(quantity: int, price: int, rate: Decimal) -> int:
     return 2 * quantity * SATS_PER_BTC * numerator // (price * denominator)
 
 
-def _nearest(numerator: int, denominator: int) -> int:
-    """Divide two positive integers, rounding half up."""
+def funding_fee(side: int, quantity: int, price: int, rate: Decimal) -> int:
+    """Return what a position pays at a funding settlement, in sats; negative is what it receives.
+
+    q * S / p * rate, to the nearest sat, halves away from zero: longs pay shorts while the rate is positive.
+    """
+    numerator, denominator = rate.as_integer_ratio()
+    amount = nearest(2 * quantity * SATS_PER_BTC * abs(numerator), price * denominator)
+    return side * amount if numerator > 0 else -side * amount
+
+
+def nearest(numerator: int, denominator: int) -> int:
+    """Divide two integers that are not negative, rounding half up."""
     return (2 * numerator + denominator) // (2 * denominator)

@@ -8,7 +8,7 @@ from axisor_paper_exchange.engine import arithmetic, rules
 from axisor_paper_exchange.engine.rejection import Rejected
 from axisor_paper_exchange.engine.trade import Trade
 
-__all__ = ["CashIn", "check_leverage", "evaluate"]
+__all__ = ["CashIn", "check_added_margin", "evaluate"]
 
 
 class CashIn(NamedTuple):
@@ -35,17 +35,27 @@ def evaluate(trade: Trade, amount: int, last: int) -> CashIn:
     margin = trade.margin - (amount - from_profit)
     if margin < 1:
         raise Rejected("Not enough margin to cash in", code="INSUFFICIENT_MARGIN", details={"margin": trade.margin})
-    check_leverage(arithmetic.cost(trade.side, trade.quantity, entry, cashed), margin)
+    cost = arithmetic.cost(trade.side, trade.quantity, entry, cashed)
+    _check_leverage(cost, margin, highest=rules.MAX_LEVERAGE)
     liquidation = arithmetic.liquidation(trade.side, trade.quantity, entry, margin, cashed)
     if trade.side * liquidation >= trade.side * last:
         raise Rejected("The trade would be liquidated at once", code="INVALID_LIQUIDATION")
     return CashIn(from_profit, amount - from_profit, entry, cashed)
 
 
-def check_leverage(cost: tuple[int, int], margin: int) -> None:
-    """Refuse a margin that puts the leverage of a position worth `cost` sats outside 1 .. 100."""
+def check_added_margin(cost: tuple[int, int], margin: int) -> None:
+    """Refuse a margin that puts the leverage of a position worth `cost` sats below 1.
+
+    Above 100, where funding may have put it, adding some is still right.
+    """
+    _check_leverage(cost, margin, highest=None)
+
+
+def _check_leverage(cost: tuple[int, int], margin: int, *, highest: int | None) -> None:
     numerator, denominator = cost
-    if not rules.MIN_LEVERAGE * denominator * margin <= numerator <= rules.MAX_LEVERAGE * denominator * margin:
+    too_low = numerator < rules.MIN_LEVERAGE * denominator * margin
+    too_high = highest is not None and numerator > highest * denominator * margin
+    if too_low or too_high:
         raise Rejected(
             f"Leverage must stay between {rules.MIN_LEVERAGE} and {rules.MAX_LEVERAGE}",
             code="INVALID_LEVERAGE",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 from axisor_paper_exchange.engine import arithmetic, rules
@@ -20,20 +19,19 @@ def draft(
     price: int,
     at: int,
     fee_rate: Decimal,
-    number: int,
-    new_id: Callable[[], str],
 ) -> Trade:
-    """Return the trade that an order at `price` (ticks) would be; it is not placed.
+    """Return the trade that an order at `price` (ticks) would be; it is not placed, and has neither id nor number.
 
     The maintenance margin holds the opening fee and the fee of closing at the liquidation price.
     """
     quantity, margin = _size(order, price)
     backing = arithmetic.liquidation_margin(quantity, price, order.leverage)
     liquidation = arithmetic.liquidation(order.side, quantity, price, backing)
+    trailing = order.trailing_stoploss
     reserve = arithmetic.fee(quantity, price, fee_rate) + arithmetic.fee(quantity, liquidation, fee_rate)
     return Trade(
-        id=new_id(),
-        number=number,
+        id="",
+        number=0,
         account=account,
         limit=order.price is not None,
         side=order.side,
@@ -47,7 +45,8 @@ def draft(
         fee_rate=fee_rate,
         created_at=at,
         client_id=order.client_id,
-        stoploss=order.stoploss,
+        stoploss=arithmetic.trailing_level(order.side, price, trailing) if trailing else order.stoploss,
+        stoploss_trailing_distance=trailing,
         takeprofit=order.takeprofit,
     )
 
@@ -63,7 +62,7 @@ def check_exits(trade: Trade, *, last: int, fills: bool) -> None:
         raise Rejected("The trade would be liquidated at once", code="INVALID_LIQUIDATION")
     if trade.takeprofit:
         rules.check_takeprofit(side, trade.takeprofit, *prices)
-    if trade.stoploss:
+    if trade.stoploss or trade.stoploss_trailing_distance:
         nearest = min(prices, key=lambda price: side * price)
         rules.check_stoploss(
             side, trade.stoploss, liquidation=trade.liquidation, below=nearest, takeprofit=trade.takeprofit

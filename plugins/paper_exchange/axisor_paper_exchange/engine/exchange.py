@@ -1,42 +1,32 @@
-"""The simulated exchange: accounts, a market, isolated trades.
+"""The simulated exchange: accounts, a market, isolated trades; cross futures are at its `cross` desk.
 
 Pure: no I/O and no clock. Every command is given the instant (`at`, milliseconds since the epoch), prices come in
-through `move_price`, ids from `new_id`. A command either takes effect as a whole or raises `Rejected` and changes
-nothing.
+through `move_price`, funding through `settle_funding`, ids from `new_id`. A command either takes effect as a whole or
+raises `Rejected` and changes nothing, not even what the next id will be: the same commands, instants and ids make the
+same exchange. It can be pickled if `new_id` can.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from random import Random
-from typing import NamedTuple
-from uuid import UUID
 
 from axisor_paper_exchange.engine import arithmetic, cash_in, rules
 from axisor_paper_exchange.engine.account import Account
 from axisor_paper_exchange.engine.arithmetic import LONG, MAX_PRICE
+from axisor_paper_exchange.engine.cross import CrossOrder, CrossPosition
+from axisor_paper_exchange.engine.cross_desk import CrossDesk
 from axisor_paper_exchange.engine.draft import check_exits, draft
+from axisor_paper_exchange.engine.fired import Fired, Funded
+from axisor_paper_exchange.engine.funding import FundingFee, Settlement
+from axisor_paper_exchange.engine.history import History
+from axisor_paper_exchange.engine.ids import seeded_ids
 from axisor_paper_exchange.engine.market import Market
-from axisor_paper_exchange.engine.rejection import Rejected
+from axisor_paper_exchange.engine.rejection import Rejected, insufficient_balance
 from axisor_paper_exchange.engine.trade import ClosedBy, NewTrade, Trade
 from axisor_paper_exchange.engine.triggers import TriggerBook
 
-__all__ = ["Exchange", "Fired", "seeded_ids"]
-
-
-class Fired(NamedTuple):
-    """A trade that a price change filled or closed."""
-
-    trade: Trade
-    what: ClosedBy | str
-    price: int
-
-
-def seeded_ids(seed: int = 0) -> Callable[[], str]:
-    """Return a source of UUIDs that is the same for the same seed."""
-    random = Random(seed)  # noqa: S311 - ids of a simulation, not secrets
-    return lambda: str(UUID(int=random.getrandbits(128), version=4))
+__all__ = ["Exchange"]
 
 
 class Exchange:
@@ -62,16 +52,20 @@ class Exchange:
         self.accounts: dict[str, Account] = {}
         self.trades: dict[str, Trade] = {}
         self.deposits = 0
-        self._new_id = new_id or seeded_ids()
-        self._triggers = TriggerBook()
+        self.settlements: History[Settlement] = History()
+        self.new_id = new_id or seeded_ids()
+        self.triggers: TriggerBook[Trade | CrossOrder | CrossPosition] = TriggerBook()
+        self.cross = CrossDesk(self)
         self._trailing: dict[str, Trade] = {}
-        self._ended = 0
+        self._numbers = 0
 
     # Accounts and the market
 
     def open_account(self, username: str, balance: int, at: int) -> Account:
         """Open an account with `balance` sats."""
-        account = Account(self._new_id(), username)
+        account = Account(self.new_id(), username)
+        number = self.next_number()
+        account.cross = CrossPosition(id=self.new_id(), number=number, account=account, updated_at=at)
         self.accounts[account.id] = account
         self.deposits += balance
         account.book(at, "deposit", balance)
@@ -82,45 +76,66 @@ class Exchange:
 
         The way is taken for unbroken: an order that is filled on it can be stopped out on it.
         """
-        fired = [self._fire(trade, level, at) for trade, level in self._triggers.reached(price)]
+        fired: list[Fired] = []
+        for item, level in self.triggers.reached(price):
+            if isinstance(item, CrossPosition):
+                fired += self.cross.liquidate(item, level, at)
+            elif isinstance(item, CrossOrder):
+                fired.append(self.cross.reach(item, level, at))
+            else:
+                fired.append(self._fire(item, level, at))
         self.market.last = price
         for trade in self._trailing.values():
             self._trail(trade)
         return fired
+
+    def settle_funding(self, at: int, rate: Decimal) -> Funded:
+        """Settle funding at the last price: longs pay `rate` (0.0001 is 0.01 %) of their worth, shorts receive it.
+
+        The caller sees to it that this happens every `FUNDING_PERIOD`.
+        """
+        settlement = Settlement(self.new_id(), at, rate, self.market.last)
+        self.settlements.add(at, self.next_number(), settlement)
+        fired: list[Fired] = []
+        for account in self.accounts.values():
+            for trade in list(account.running.values()):
+                fired += self._charge_funding(trade, settlement)
+            fired += self.cross.settle_funding(account.cross, settlement)
+        return Funded(settlement, fired)
 
     # Orders
 
     def place(self, account: Account, order: NewTrade, at: int) -> Trade:
         """Place a market or limit order; a market order is filled at once at the ask (long) or bid (short)."""
         rules.check_order(order)
-        price, fills = self._execution(order)
-        number = len(self.trades) + 1
-        trade = draft(order, account, price=price, at=at, fee_rate=self.fee_rate, number=number, new_id=self._new_id)
+        price, fills = self.execution(order.side, order.price)
+        trade = draft(order, account, price=price, at=at, fee_rate=self.fee_rate)
         check_exits(trade, last=self.market.last, fills=fills)
         needed = trade.margin + trade.maintenance_margin
         if needed > account.balance:
-            raise _insufficient(account, needed)
+            raise insufficient_balance(account.balance, needed)
+        trade.id = self.new_id()
+        trade.number = self.next_number()
         account.book(at, "trade_placed", -needed, trade.id)
         self.trades[trade.id] = account.trades[trade.id] = account.open[trade.id] = trade
         if fills:
             self._fill(trade, at)
         elif price < self.market.last:
-            self._triggers.watch(trade, below=price)
+            self.triggers.watch(trade, below=price)
         else:
-            self._triggers.watch(trade, above=price)
+            self.triggers.watch(trade, above=price)
         return trade
 
     def cancel(self, account: Account, trade_id: str, at: int) -> Trade:
         """Cancel an open order; margin and fees that were held go back to the balance."""
         trade = self.owned(account, trade_id)
         rules.require_state(trade, "open")
-        self._triggers.forget(trade)
+        self.triggers.forget(trade)
         account.book(at, "order_canceled", trade.held, trade.id)
         del account.open[trade.id]
         trade.state = "canceled"
         trade.closed_at = at
-        self._ended += 1
-        account.canceled.add(at, self._ended, trade)
+        account.canceled.add(at, self.next_number(), trade)
         return trade
 
     def cancel_all(self, account: Account, at: int) -> list[Trade]:
@@ -141,9 +156,9 @@ class Exchange:
         trade = self.owned(account, trade_id)
         rules.require_state(trade, "running")
         margin = trade.margin + amount
-        cash_in.check_leverage(trade.cost(), margin)
+        cash_in.check_added_margin(trade.cost(), margin)
         if amount > account.balance:
-            raise _insufficient(account, amount)
+            raise insufficient_balance(account.balance, amount)
         account.book(at, "margin_added", -amount, trade.id)
         trade.margin = margin
         self._reckon(trade)
@@ -189,14 +204,9 @@ class Exchange:
         """Let the stop loss of a running trade follow the best price at `distance`, a fraction of the price."""
         trade = self.owned(account, trade_id)
         rules.require_state(trade, "running")
-        if not rules.MIN_TRAILING <= distance <= rules.MAX_TRAILING:
-            raise Rejected(
-                f"Trailing distance must be between {rules.MIN_TRAILING} and {rules.MAX_TRAILING}",
-                code="VALIDATION_ERROR",
-                details={"field": "value"},
-            )
+        rules.check_trailing(distance, "value")
         rules.require_change("Stoploss", changed=distance != trade.stoploss_trailing_distance)
-        value = self.market.trailing_level(trade.side, distance)
+        value = arithmetic.trailing_level(trade.side, self.market.last, distance)
         self._check_stoploss(trade, value)
         self._set_stoploss(trade, value, distance)
         return trade
@@ -218,14 +228,19 @@ class Exchange:
 
     # What the commands are made of
 
-    def _execution(self, order: NewTrade) -> tuple[int, bool]:
-        """Return the price that an order is reckoned at, and whether it is filled at once."""
-        now = self.market.entry(order.side)
-        if order.price is None:
+    def next_number(self) -> int:
+        """Return a number that is higher than all before: the order in which things came to be."""
+        self._numbers += 1
+        return self._numbers
+
+    def execution(self, side: int, limit: int | None) -> tuple[int, bool]:
+        """Return the price (ticks) that an order is reckoned at, and whether it is filled at once."""
+        now = self.market.entry(side)
+        if limit is None:
             return now, True
-        if self.crossing_limits_fill and order.side * order.price >= order.side * now:
+        if self.crossing_limits_fill and side * limit >= side * now:
             return now, True
-        return order.price, order.price == self.market.last
+        return limit, limit == self.market.last
 
     def _check_stoploss(self, trade: Trade, value: int) -> None:
         below = self.market.last if trade.state == "running" else trade.price
@@ -248,6 +263,8 @@ class Exchange:
         trade.filled_at = at
         trade.opening_fee = arithmetic.fee(trade.quantity, trade.price, trade.fee_rate)
         trade.maintenance_margin -= trade.opening_fee
+        if trade.stoploss_trailing_distance:
+            self._trailing[trade.id] = trade
         self._watch(trade)
 
     def _settle(self, trade: Trade, price: int, at: int, by: ClosedBy) -> None:
@@ -264,11 +281,29 @@ class Exchange:
         trade.exit_price = price
         trade.closed_at = at
         trade.closed_by = by
-        self._triggers.forget(trade)
+        self.triggers.forget(trade)
         self._trailing.pop(trade.id, None)
         del account.running[trade.id]
-        self._ended += 1
-        account.closed.add(at, self._ended, trade)
+        account.closed.add(at, self.next_number(), trade)
+
+    def _charge_funding(self, trade: Trade, settlement: Settlement) -> list[Fired]:
+        """Let a running trade pay or receive its funding fee; liquidate it if that is more than it can bear."""
+        account, at, price = trade.account, settlement.at, settlement.price
+        fee = settlement.fee(trade.side, trade.quantity, trade.margin)
+        trade.sum_funding_fees += fee
+        row, number = FundingFee(settlement, fee, trade.id), self.next_number()
+        account.paid_funding.add(at, number, row)
+        account.paid_funding_of.setdefault(trade.id, History()).add(at, number, row)
+        if fee < 0:
+            account.book(at, "funding_received", -fee, trade.id)
+        elif fee:
+            trade.margin -= fee
+            if trade.margin:
+                self._reckon(trade)
+            if not trade.margin or trade.side * trade.liquidation >= trade.side * price:
+                self._settle(trade, price, at, "liquidation")
+                return [Fired(trade, "liquidation", price)]
+        return []
 
     def _reckon(self, trade: Trade) -> None:
         """Bring price, leverage and liquidation up to date with margin and entry; drop a stop loss beyond it."""
@@ -286,10 +321,10 @@ class Exchange:
         if trade.state != "running":
             return
         if trade.side == LONG:
-            self._triggers.watch(trade, below=max(trade.liquidation, trade.stoploss), above=trade.takeprofit)
+            self.triggers.watch(trade, below=max(trade.liquidation, trade.stoploss), above=trade.takeprofit)
         else:
             stop = min(trade.liquidation, trade.stoploss or MAX_PRICE)
-            self._triggers.watch(trade, below=trade.takeprofit, above=stop)
+            self.triggers.watch(trade, below=trade.takeprofit, above=stop)
 
     def _fire(self, trade: Trade, level: int, at: int) -> Fired:
         if trade.state == "open":
@@ -304,13 +339,7 @@ class Exchange:
         return Fired(trade, by, level)
 
     def _trail(self, trade: Trade) -> None:
-        level = self.market.trailing_level(trade.side, trade.stoploss_trailing_distance)
+        level = arithmetic.trailing_level(trade.side, self.market.last, trade.stoploss_trailing_distance)
         if trade.side * level > trade.side * trade.stoploss:
             trade.stoploss = level
             self._watch(trade)
-
-
-def _insufficient(account: Account, needed: int) -> Rejected:
-    return Rejected(
-        "Insufficient balance", code="INSUFFICIENT_BALANCE", details={"balance": account.balance, "required": needed}
-    )

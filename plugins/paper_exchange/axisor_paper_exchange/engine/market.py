@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from axisor_paper_exchange.engine.arithmetic import LONG, MAX_PRICE
 
 __all__ = ["Market"]
@@ -35,10 +33,3 @@ class Market:
     def exit(self, side: int) -> int:
         """Return the price that a trade of this side closes at."""
         return self.bid if side == LONG else self.ask
-
-    def trailing_level(self, side: int, distance: Decimal) -> int:
-        """Return the stop loss that trails the last price at a fraction of it, rounded away from the market."""
-        numerator, denominator = distance.as_integer_ratio()
-        if side == LONG:
-            return max(0, self.last * (denominator - numerator) // denominator)
-        return -(-self.last * (denominator + numerator) // denominator)

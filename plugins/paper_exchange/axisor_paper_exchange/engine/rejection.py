@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Rejected"]
+__all__ = ["Rejected", "insufficient_balance"]
 
 
 class Rejected(Exception):
@@ -22,3 +22,10 @@ class Rejected(Exception):
         self.code = code
         self.status = status
         self.details = details
+
+
+def insufficient_balance(balance: int, required: int) -> Rejected:
+    """Return the refusal of what the balance (sats) does not cover."""
+    return Rejected(
+        "Insufficient balance", code="INSUFFICIENT_BALANCE", details={"balance": balance, "required": required}
+    )

@@ -21,7 +21,8 @@ ClosedBy = Literal["request", "takeprofit", "stoploss", "liquidation"]
 class NewTrade:
     """An order as its owner gave it: prices in ticks, exactly one of `quantity` (USD) and `margin` (sats).
 
-    `price` is the limit, None for a market order. `stoploss` and `takeprofit` are 0 where there is none.
+    `price` is the limit, None for a market order. `stoploss` and `takeprofit` are 0 where there is none,
+    and so is `trailing_stoploss`, the distance of a stop loss that trails, as a fraction of the price.
     """
 
     side: int
@@ -30,6 +31,7 @@ class NewTrade:
     margin: int | None = None
     price: int | None = None
     stoploss: int = 0
+    trailing_stoploss: Decimal = Decimal(0)
     takeprofit: int = 0
     client_id: str | None = None
 

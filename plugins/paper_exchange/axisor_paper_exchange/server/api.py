@@ -8,10 +8,12 @@ from functools import partial
 from aiohttp import web
 
 from axisor_paper_exchange.engine import Account, Rejected
-from axisor_paper_exchange.server import isolated, public
+from axisor_paper_exchange.server import cross, funding, isolated, market_data, public, wallet_api
 from axisor_paper_exchange.server.answer import Answer, error, rejected
 from axisor_paper_exchange.server.auth import ACCESS_KEY, TIMESTAMP, authenticate
 from axisor_paper_exchange.server.call import Call, Route, Routes
+from axisor_paper_exchange.server.calls import carry_out
+from axisor_paper_exchange.server.commands import reserve_requests
 from axisor_paper_exchange.server.delivery import Passage, plain, through
 from axisor_paper_exchange.server.journal import Request
 from axisor_paper_exchange.server.world import World
@@ -20,8 +22,11 @@ __all__ = ["PREFIX", "Api", "routes"]
 
 PREFIX = "/v3"
 routes: Routes = {
-    (method, PREFIX + path): route for (method, path), route in {**public.routes, **isolated.routes}.items()
+    (method, PREFIX + path): route
+    for module in (public, market_data, funding, wallet_api, isolated, cross)
+    for (method, path), route in module.routes.items()
 }
+_RESERVED = 10_000
 _NOT_FOUND = error(404, "NOT_FOUND", "Not found")
 _TOO_MANY = error(429, "RATE_LIMIT_EXCEEDED", "Too many requests")
 _RESET = error(503, "UNAVAILABLE", "The exchange was reset")
@@ -50,6 +55,8 @@ class Api:
             body=body,
             timestamp=headers.get(TIMESTAMP),
         )
+        if world.recorder is not None and request.seq > world.reserved:
+            world.do(reserve_requests, last=request.seq + _RESERVED)
         credentials = world.keys.get(key) if key is not None else None
         if credentials is not None:
             request.account_id = credentials.account.id
@@ -69,7 +76,7 @@ class Api:
         headers = http.headers
         try:
             _check_content_type(request, headers)
-            account = self._signer(request, headers) if route.private else None
+            account = self._signer(route, request, headers) if route.private else None
         except Rejected as reason:
             return partial(_answer, request, rejected(reason))
         return partial(self._carry_out, route, Call(self._world, request, account))
@@ -78,10 +85,7 @@ class Api:
         if call.exchange is not self._world.exchange:
             return _answer(call.request, _RESET)
         call.at = self._world.clock.now()
-        try:
-            return _answer(call.request, route.endpoint(call))
-        except Rejected as reason:
-            return _answer(call.request, rejected(reason))
+        return _answer(call.request, carry_out(route, call))
 
     def _wait(self, route: Route, request: Request, http: web.BaseRequest) -> int:
         """Return for how many seconds the caller has to wait, 0 when the rate limits let the request in."""
@@ -92,7 +96,7 @@ class Api:
         caller = f"key {request.key}" if route.private else f"address {http.remote}"
         return self._world.limits.wait(caller, rate)
 
-    def _signer(self, request: Request, headers: Mapping[str, str]) -> Account:
+    def _signer(self, route: Route, request: Request, headers: Mapping[str, str]) -> Account:
         world = self._world
         return authenticate(
             world.keys.get(request.key) if request.key is not None else None,
@@ -103,6 +107,7 @@ class Api:
             body=request.body,
             now=world.clock.now(),
             window=world.settings.window,
+            permission=route.needs(request.method),
         )
 
 

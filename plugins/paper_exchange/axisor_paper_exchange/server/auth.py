@@ -5,11 +5,14 @@ from __future__ import annotations
 import hmac
 from binascii import b2a_base64
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from axisor_paper_exchange.engine import Account, Rejected
 
-__all__ = ["ACCESS_KEY", "TIMESTAMP", "Credentials", "authenticate", "signature"]
+__all__ = ["ACCESS_KEY", "PERMISSIONS", "TIMESTAMP", "Credentials", "Permission", "authenticate", "signature"]
+
+Permission = Literal["read", "trade", "withdraw"]
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 
 ACCESS_KEY = "lnm-access-key"
 PASSPHRASE = "lnm-access-passphrase"  # noqa: S105 - a header's name
@@ -24,6 +27,7 @@ class Credentials(NamedTuple):
     key: str
     secret: str
     passphrase: str
+    permissions: tuple[Permission, ...] = PERMISSIONS
 
     def __repr__(self) -> str:
         return f"Credentials(account={self.account.id!r}, key={self.key!r})"
@@ -48,8 +52,9 @@ def authenticate(
     body: bytes,
     now: int,
     window: int,
+    permission: Permission,
 ) -> Account:
-    """Return the account that signed a request, or raise `Rejected` (401).
+    """Return the account that signed a request, or raise `Rejected`: 401, or 403 where the key lacks `permission`.
 
     `path` and `query` as sent (without the `?` between them); `now` and `window` in milliseconds.
     """
@@ -67,6 +72,13 @@ def authenticate(
     data = body.decode("utf-8", "replace") if body or not query else f"?{query}"
     if not _same(signed, signature(credentials.secret, timestamp, method, path, data)):
         raise _unauthorized("Invalid signature", "INVALID_SIGNATURE")
+    if permission not in credentials.permissions:
+        raise Rejected(
+            f"This API key has no permission to {permission}",
+            code="INSUFFICIENT_PERMISSIONS",
+            status=403,
+            details={"permission": permission},
+        )
     return credentials.account
 
 

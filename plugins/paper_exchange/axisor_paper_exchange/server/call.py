@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from axisor_paper_exchange.engine import Account, Exchange, Trade
+from axisor_paper_exchange.engine import Account, CrossOrder, CrossPosition, Exchange, Trade
 from axisor_paper_exchange.server.answer import Answer
+from axisor_paper_exchange.server.auth import Permission
 from axisor_paper_exchange.server.fields import Fields, parse_body, parse_query
 from axisor_paper_exchange.server.journal import Request
 from axisor_paper_exchange.server.world import World
@@ -40,24 +41,39 @@ class Call:
         """Return the fields of the query string."""
         return parse_query(self.request.query)
 
-    def effect(self, kind: str, trade: Trade, *, amount: int | None = None, value: float | None = None) -> None:
-        """Write down that the request changed a trade."""
+    def effect(
+        self,
+        kind: str,
+        trade: Trade | CrossOrder | CrossPosition,
+        *,
+        amount: int | None = None,
+        value: float | None = None,
+    ) -> None:
+        """Write down that the request changed a trade, a cross order, or a cross position itself."""
         self.world.journal.effect(
             self.request,
             at=self.at,
             kind=kind,
             trade_id=trade.id,
-            client_id=trade.client_id,
+            client_id=None if isinstance(trade, CrossPosition) else trade.client_id,
             amount=amount,
             value=value,
         )
 
 
 class Route(NamedTuple):
-    """An endpoint: `private` ones must be signed."""
+    """An endpoint: `private` ones must be signed, with a key that has the `permission`.
+
+    Where it names none, a GET needs "read" and anything else "trade".
+    """
 
     endpoint: Callable[[Call], Answer]
     private: bool = True
+    permission: Permission | None = None
+
+    def needs(self, method: str) -> Permission:
+        """Return the permission that a request of this method needs."""
+        return self.permission or ("read" if method == "GET" else "trade")
 
 
 Routes = Mapping[tuple[str, str], Route]

@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
 
-__all__ = ["Clock", "iso", "parse_iso"]
+__all__ = ["Clock", "iso", "parse_iso", "system_time"]
+
+
+def system_time() -> int:
+    """Return this machine's time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class Clock:
@@ -22,7 +27,7 @@ class Clock:
 
     def now(self) -> int:
         """Return the server's time in milliseconds since the epoch."""
-        return time.time_ns() // 1_000_000 + self.offset
+        return system_time() + self.offset
 
     def http_date(self) -> str:
         """Return the server's time as a `Date` header."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from axisor_paper_exchange.engine import Rejected, audit
+from axisor_paper_exchange.server import commands
 from axisor_paper_exchange.server import control_bodies as bodies
 from axisor_paper_exchange.server.answer import Answer, error, ok, rejected
-from axisor_paper_exchange.server.auth import Credentials
-from axisor_paper_exchange.server.clock import iso
+from axisor_paper_exchange.server.clock import system_time
+from axisor_paper_exchange.server.control_accounts import AccountControl
+from axisor_paper_exchange.server.control_market import MarketControl
+from axisor_paper_exchange.server.control_route import ControlRoutes, find
 from axisor_paper_exchange.server.delivery import json_response
 from axisor_paper_exchange.server.fields import Fields, parse_body, parse_query
-from axisor_paper_exchange.server.shapes import price_json, trade_json
+from axisor_paper_exchange.server.living import Living
 from axisor_paper_exchange.server.world import World
 
 __all__ = ["PREFIX", "Control"]
@@ -29,16 +32,12 @@ class _Row(Protocol):
 class Control:
     """The control surface of one world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, living: Living | None = None) -> None:
         self._world = world
-        self.routes: dict[tuple[str, ...], Callable[..., Answer]] = {
-            ("POST", "accounts"): self.open_account,
-            ("GET", "accounts"): self.accounts,
-            ("GET", "accounts", "*"): self.account,
-            ("GET", "accounts", "*", "trades"): self.trades,
-            ("POST", "accounts", "*", "keys"): self.add_key,
-            ("GET", "price"): self.price,
-            ("PUT", "price"): self.move_price,
+        self._living = living or Living(world)
+        self.routes: ControlRoutes = {
+            **AccountControl(world).routes,
+            **MarketControl(world, self._living).routes,
             ("GET", "settings"): self.settings,
             ("PUT", "settings"): self.change_settings,
             ("GET", "requests"): self.requests,
@@ -54,78 +53,20 @@ class Control:
     async def handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Answer a request to `/paper/...`."""
         path, _, query = http.raw_path.partition("?")
-        first, *rest = path.removeprefix(PREFIX).split("/")
-        pattern = (http.method, first, *("*" if at == 0 else part for at, part in enumerate(rest)))
-        endpoint = self.routes.get(pattern)
-        body = await http.read() if http.can_read_body else b""
+        # Not `http.read()`: a CSV of candles is longer than what that allows.
+        body = await http.content.read() if http.can_read_body else b""
+        return json_response(self._answer(http.method, path.removeprefix(PREFIX), query, body), self._world.clock)
+
+    def _answer(self, method: str, path: str, query: str, body: bytes) -> Answer:
+        found = find(self.routes, method, path)
+        if found is None:
+            return error(404, "NOT_FOUND", "Not found")
+        endpoint, arguments = found
         try:
-            if endpoint is None:
-                answer = error(404, "NOT_FOUND", "Not found")
-            else:
-                fields = parse_query(query) if http.method in {"GET", "DELETE"} else parse_body(body or b"{}")
-                answer = endpoint(fields, *rest[:1])
+            fields = parse_query(query) if method in {"GET", "DELETE"} else parse_body(body or b"{}")
+            return endpoint(fields, *arguments)
         except Rejected as reason:
-            answer = rejected(reason)
-        return json_response(answer, self._world.clock)
-
-    def open_account(self, fields: Fields) -> Answer:
-        """Open an account; the only answer that shows its secret and passphrase."""
-        asked = bodies.account(fields)
-        try:
-            made = self._world.open_account(**asked)
-        except ValueError as reason:
-            return error(409, "KEY_TAKEN", str(reason))
-        return ok({**_account(made), "secret": made.secret, "passphrase": made.passphrase}, 201)
-
-    def accounts(self, _: Fields) -> Answer:
-        """List the accounts."""
-        return ok([_account(made) for made in self._world.credentials.values()])
-
-    def account(self, _: Fields, account_id: str) -> Answer:
-        """Return one account with its ledger."""
-        made = self._find(account_id)
-        ledger = [
-            {"at": iso(entry.at), "kind": entry.kind, "amount": entry.amount, "tradeId": entry.trade_id}
-            for entry in made.account.ledger
-        ]
-        return ok({**_account(made), "ledger": ledger})
-
-    def add_key(self, fields: Fields, account_id: str) -> Answer:
-        """Give an account one more key; the only answer that shows its secret and passphrase."""
-        fields.only()
-        made = self._world.add_key(self._find(account_id).account.id)
-        return ok({**_account(made), "secret": made.secret, "passphrase": made.passphrase}, 201)
-
-    def trades(self, fields: Fields, account_id: str) -> Answer:
-        """List an account's trades in all states, oldest first."""
-        client_id = fields.text("clientId")
-        last = self._world.exchange.market.last
-        return ok(
-            [
-                {**trade_json(trade, last), "closedBy": trade.closed_by}
-                for trade in self._find(account_id).account.trades.values()
-                if client_id is None or trade.client_id == client_id
-            ]
-        )
-
-    def price(self, _: Fields) -> Answer:
-        """Return the last price."""
-        return ok(self._price())
-
-    def move_price(self, fields: Fields) -> Answer:
-        """Move the last price and tell which trades that set off."""
-        fields.only("price")
-        fired = self._world.move_price(bodies.price(fields))
-        triggered = [
-            {
-                "tradeId": row.trade.id,
-                "accountId": row.trade.account.id,
-                "what": row.what,
-                "price": price_json(row.price),
-            }
-            for row in fired
-        ]
-        return ok({**self._price(), "triggered": triggered})
+            return rejected(reason)
 
     def settings(self, _: Fields) -> Answer:
         """Return the settings."""
@@ -133,7 +74,7 @@ class Control:
 
     def change_settings(self, fields: Fields) -> Answer:
         """Change some settings."""
-        self._world.apply(bodies.settings(fields, self._world.settings))
+        self._world.do(commands.give_settings, settings=bodies.settings(fields, self._world.settings))
         return ok(bodies.settings_json(self._world.settings))
 
     def requests(self, fields: Fields) -> Answer:
@@ -183,37 +124,9 @@ class Control:
 
     def reset(self, _: Fields) -> Answer:
         """Put everything back to the start."""
-        self._world.reset()
+        self._world.do(commands.reset, now=system_time())
+        self._living.changed.set()
         return ok({"ok": True})
-
-    def _find(self, account_id: str) -> Credentials:
-        made = self._world.credentials.get(account_id)
-        if made is None:
-            raise Rejected("No such account", code="NOT_FOUND", status=404)
-        return made
-
-    def _price(self) -> dict[str, Any]:
-        market = self._world.exchange.market
-        return {
-            "price": price_json(market.last),
-            "bid": price_json(market.bid),
-            "ask": price_json(market.ask),
-            "updatedAt": iso(self._world.price_moved_at),
-        }
-
-
-def _account(made: Credentials) -> dict[str, Any]:
-    account = made.account
-    return {
-        "id": account.id,
-        "username": account.username,
-        "key": made.key,
-        "balance": account.balance,
-        "open": len(account.open),
-        "running": len(account.running),
-        "closed": len(account.closed),
-        "canceled": len(account.canceled),
-    }
 
 
 def _rows(rows: Iterable[_Row], limit: int | None) -> Answer:

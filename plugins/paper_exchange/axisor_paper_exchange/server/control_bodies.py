@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from axisor_paper_exchange.engine import ticks
+from axisor_paper_exchange.server.auth import PERMISSIONS, Permission
+from axisor_paper_exchange.server.control_numbers import count, decimal
 from axisor_paper_exchange.server.faults import kinds
 from axisor_paper_exchange.server.fields import Fields, invalid
 from axisor_paper_exchange.server.settings import Settings
 from axisor_paper_exchange.server.shapes import number, price_json
+from axisor_paper_exchange.server.wallet import METHODS, DepositMethod
 
-__all__ = ["Asked", "account", "fault", "price", "settings", "settings_json"]
+__all__ = [
+    "Asked",
+    "NewAccount",
+    "account",
+    "deposit",
+    "fault",
+    "notification",
+    "permissions",
+    "price",
+    "settings",
+    "settings_json",
+]
 
 _START_BALANCE = 1_000_000
-_DEFAULT_STATUS = {"status_after": 500}
+_DEFAULT_STATUS = {"status_after": 500, "rate_limit": 429}
 _DEFAULT_SECONDS = {"stall": Decimal(60), "act_late": Decimal(1), "latency": Decimal(1), "slow_bytes": Decimal(1)}
 _DURATIONS = {"windowSeconds": "window", "clockOffsetSeconds": "clock_offset", "tickerAgeSeconds": "ticker_age"}
 _RATES = {"privateRequestsPerSecond": "private_rate", "publicRequestsPerSecond": "public_rate"}
-_FLAGS = {"tickerFrozen": "ticker_frozen", "crossingLimitsFill": "crossing_limits_fill"}
+_FLAGS = {
+    "tickerFrozen": "ticker_frozen",
+    "crossingLimitsFill": "crossing_limits_fill",
+    "fundingCharged": "funding",
+}
 _FAULT = ("kind", "route", "account", "mutating", "rate", "seed", "count", "seconds", "jitter", "status", "retryAfter")
 
 
@@ -31,29 +49,70 @@ class Asked:
 
     def __init__(self, fields: Fields) -> None:
         fields.only("since", "account", "path", "mutating", "limit")
-        self.since = int(_count(fields, "since") or 0)
-        self.limit = _count(fields, "limit")
+        self.since = int(count(fields, "since") or 0)
+        self.limit = count(fields, "limit")
         self.account = fields.text("account")
         self.path = fields.text("path")
         self.mutating = fields.text("mutating") in {"1", "true"}
 
 
-def account(fields: Fields) -> dict[str, Any]:
-    """Return the arguments of `World.open_account`."""
-    fields.only("username", "balance", "key", "secret", "passphrase")
-    balance = _count(fields, "balance")
-    return {
-        "username": fields.text("username"),
-        "balance": _START_BALANCE if balance is None else balance,
-        "key": fields.text("key"),
-        "secret": fields.text("secret"),
-        "passphrase": fields.text("passphrase"),
-    }
+class NewAccount(NamedTuple):
+    """An account to open; what is None is made up."""
+
+    username: str | None
+    balance: int
+    key: str | None
+    secret: str | None
+    passphrase: str | None
+    permissions: tuple[Permission, ...]
+
+
+def account(fields: Fields) -> NewAccount:
+    """Return the account that is to be opened."""
+    fields.only("username", "balance", "key", "secret", "passphrase", "permissions")
+    balance = count(fields, "balance")
+    return NewAccount(
+        username=fields.text("username"),
+        balance=_START_BALANCE if balance is None else balance,
+        key=fields.text("key"),
+        secret=fields.text("secret"),
+        passphrase=fields.text("passphrase"),
+        permissions=permissions(fields),
+    )
+
+
+def permissions(fields: Fields) -> tuple[Permission, ...]:
+    """Return the permissions that a key is given: all of them where none are named."""
+    if "permissions" not in fields:
+        return PERMISSIONS
+    asked = fields.texts("permissions")
+    if others := set(asked) - set(PERMISSIONS):
+        raise invalid("permissions", f"must be of {', '.join(PERMISSIONS)}, not {min(others)}")
+    return tuple(permission for permission in PERMISSIONS if permission in asked)
+
+
+def deposit(fields: Fields) -> tuple[DepositMethod, int, str | None]:
+    """Return method, amount in sats and comment of a deposit."""
+    fields.only("amount", "method", "comment")
+    amount = count(fields, "amount")
+    if not amount:
+        raise invalid("amount", "must be a whole number of at least 1")
+    chosen = fields.choice("method", *METHODS, default="lightning")
+    return next(method for method in METHODS if method == chosen), amount, fields.text("comment")
+
+
+def notification(fields: Fields) -> tuple[str, str]:
+    """Return event and message of a notification."""
+    fields.only("event", "message")
+    message = fields.text("message")
+    if not message:
+        raise invalid("message", "is required")
+    return fields.text("event") or "paper", message
 
 
 def price(fields: Fields, name: str = "price") -> int:
     """Return a required price in ticks that was given as a number or as text."""
-    value = _decimal(fields, name)
+    value = decimal(fields, name)
     parsed = None if value is None else ticks(value)
     if parsed is None:
         raise invalid(name, "must be a positive multiple of 0.5")
@@ -66,19 +125,19 @@ def settings(fields: Fields, now: Settings) -> Settings:
     changes: dict[str, Any] = {}
     for name, field in _DURATIONS.items():
         low = None if name == "clockOffsetSeconds" else Decimal(0)
-        if (seconds := _decimal(fields, name, low=low)) is not None:
+        if (seconds := decimal(fields, name, low=low)) is not None:
             changes[field] = int(seconds * 1000)
     for name, field in _FLAGS.items():
         if name in fields:
             changes[field] = fields.flag(name)
-    if (spread := _decimal(fields, "spread", low=Decimal(0))) is not None:
+    if (spread := decimal(fields, "spread", low=Decimal(0))) is not None:
         changes["spread"] = price(fields, "spread") if spread else 0
-    if (fee_rate := _decimal(fields, "feeRate", low=Decimal(0), high=Decimal("0.1"))) is not None:
+    if (fee_rate := decimal(fields, "feeRate", low=Decimal(0), high=Decimal("0.1"))) is not None:
         changes["fee_rate"] = fee_rate
-    if (funding_rate := _decimal(fields, "fundingRate")) is not None:
+    if (funding_rate := decimal(fields, "fundingRate")) is not None:
         changes["funding_rate"] = funding_rate
     for name, field in _RATES.items():
-        if (rate := _decimal(fields, name, low=Decimal(0))) is not None:
+        if (rate := decimal(fields, name, low=Decimal(0))) is not None:
             changes[field] = float(rate)
     return replace(now, **changes)
 
@@ -93,6 +152,7 @@ def settings_json(now: Settings) -> dict[str, Any]:
         "feeRate": str(now.fee_rate),
         "spread": str(price_json(now.spread)),
         "fundingRate": number(now.funding_rate),
+        "fundingCharged": now.funding,
         "crossingLimitsFill": now.crossing_limits_fill,
         "privateRequestsPerSecond": now.private_rate,
         "publicRequestsPerSecond": now.public_rate,
@@ -105,8 +165,8 @@ def fault(fields: Fields) -> dict[str, Any]:
     kind = fields.choice("kind", *kinds)
     method, path = _route(fields.text("route"))
     zero = Decimal(0)
-    rate = _decimal(fields, "rate", low=zero, high=Decimal(1))
-    seconds = _decimal(fields, "seconds", low=zero)
+    rate = decimal(fields, "rate", low=zero, high=Decimal(1))
+    seconds = decimal(fields, "seconds", low=zero)
     return {
         "kind": kind,
         "method": method,
@@ -115,11 +175,11 @@ def fault(fields: Fields) -> dict[str, Any]:
         "mutating": fields.flag("mutating") if "mutating" in fields else None,
         "rate": 1.0 if rate is None else float(rate),
         "seed": fields.whole("seed"),
-        "count": _count(fields, "count"),
+        "count": count(fields, "count"),
         "seconds": float(_DEFAULT_SECONDS.get(kind, zero) if seconds is None else seconds),
-        "jitter": float(_decimal(fields, "jitter", low=zero) or 0),
+        "jitter": float(decimal(fields, "jitter", low=zero) or 0),
         "status": _status(fields, kind),
-        "retry_after": _count(fields, "retryAfter"),
+        "retry_after": count(fields, "retryAfter"),
     }
 
 
@@ -138,26 +198,3 @@ def _status(fields: Fields, kind: str) -> int:
     if status not in set(HTTPStatus) or status < HTTPStatus.OK:
         raise invalid("status", "must be an HTTP status from 200 on")
     return status
-
-
-def _count(fields: Fields, name: str) -> int | None:
-    value = _decimal(fields, name, low=Decimal(0))
-    if value is None:
-        return None
-    if value != value.to_integral_value():
-        raise invalid(name, "must be a whole number")
-    return int(value)
-
-
-def _decimal(fields: Fields, name: str, *, low: Decimal | None = None, high: Decimal | None = None) -> Decimal | None:
-    """Return a number that was given as a number or as text, None when it is absent."""
-    if name not in fields:
-        return None
-    try:
-        value = Decimal(fields.text(name) or "") if fields.is_text(name) else fields.decimal(name)
-    except InvalidOperation as error:
-        raise invalid(name, "must be a number") from error
-    assert value is not None
-    if not value.is_finite() or (low is not None and value < low) or (high is not None and value > high):
-        raise invalid(name, "is out of range")
-    return value

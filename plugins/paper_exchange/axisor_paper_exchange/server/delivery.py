@@ -92,6 +92,12 @@ async def _status_after(passage: Passage) -> web.StreamResponse:
     return _status(passage)
 
 
+async def _rate_limit(passage: Passage) -> web.StreamResponse:
+    fault = passage.fault
+    answer = error(fault.status, "RATE_LIMIT_EXCEEDED", "Too many requests")
+    return passage.plain(answer._replace(retry_after=1 if fault.retry_after is None else fault.retry_after))
+
+
 async def _malformed(passage: Passage) -> web.StreamResponse:
     body = passage.act().body
     passage.request.status = 200
@@ -138,6 +144,7 @@ _faults: dict[FaultKind, Callable[[Passage], Awaitable[web.StreamResponse]]] = {
     "act_late": _act_late,
     "status_before": _status_before,
     "status_after": _status_after,
+    "rate_limit": _rate_limit,
     "malformed": _malformed,
     "truncated": _truncated,
     "wrong_content_type": _wrong_content_type,

@@ -16,6 +16,7 @@ FaultKind = Literal[
     "act_late",
     "status_before",
     "status_after",
+    "rate_limit",
     "malformed",
     "truncated",
     "wrong_content_type",

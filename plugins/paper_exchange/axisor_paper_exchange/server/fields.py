@@ -159,14 +159,30 @@ class Fields:
             raise invalid(name, "must be a string")
         return value
 
+    def word(self, name: str, *choices: str) -> str | None:
+        """Return one of a few words, None when the field is absent."""
+        return self.choice(name, *choices) if name in self._values else None
+
     def page(self) -> Page:
         """Return the `from`, `to`, `limit` and `cursor` of a query string."""
+        return Page(self.instant("from"), self.instant("to"), self.limit(), self._cursor())
+
+    def texts(self, name: str) -> list[str]:
+        """Return a required list of texts."""
+        value = self._values.get(name)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise invalid(name, "must be a list of strings")
+        return value
+
+    def limit(self) -> int:
+        """Return the `limit` of a query string: how many rows a page has at most."""
         limit = self._values.get("limit", str(_MAX_LIMIT))
         if not limit.isdecimal() or not 1 <= int(limit[:5]) <= _MAX_LIMIT:
             raise invalid("limit", f"must be a whole number between 1 and {_MAX_LIMIT}")
-        return Page(self._instant("from"), self._instant("to"), int(limit), self._cursor())
+        return int(limit)
 
-    def _instant(self, name: str) -> int | None:
+    def instant(self, name: str) -> int | None:
+        """Return an ISO 8601 instant in milliseconds since the epoch, None when the field is absent."""
         value = self._values.get(name)
         if value is None:
             return None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from axisor_paper_exchange.engine import LONG, SHORT, NewTrade, Trade
-from axisor_paper_exchange.engine.account import History
+from decimal import Decimal
+
+from axisor_paper_exchange.engine import History, NewTrade, Trade
 from axisor_paper_exchange.server.answer import Answer, ok
 from axisor_paper_exchange.server.call import Call, Route, Routes
 from axisor_paper_exchange.server.fields import Fields, invalid
-from axisor_paper_exchange.server.shapes import page_json, price_json, trade_json
+from axisor_paper_exchange.server.orders import limit_of, side_of
+from axisor_paper_exchange.server.paging import page
+from axisor_paper_exchange.server.shapes import price_json, trade_json
 
 __all__ = ["routes"]
 
@@ -120,27 +123,17 @@ def canceled(call: Call) -> Answer:
     return _page(call, call.account.canceled)
 
 
-def funding_fees(call: Call) -> Answer:
-    """Return a page of funding fees: none, as this exchange settles no funding."""
-    fields = call.query()
-    fields.page()
-    if "tradeId" in fields:
-        fields.trade_id("tradeId")
-    return ok(page_json([], None))
-
-
 def _order(fields: Fields) -> NewTrade:
-    kind = fields.choice("type", "market", "limit")
-    price = fields.price("price")
-    if (kind == "limit") != (price is not None):
-        raise invalid("price", "is required for a limit order" if price is None else "is for limit orders only")
+    price = limit_of(fields)
+    trailing = fields.choice("stoplossMode", "fixed", "trailing", default="fixed") == "trailing"
     return NewTrade(
-        side=LONG if fields.choice("side", "buy", "sell") == "buy" else SHORT,
+        side=side_of(fields),
         leverage=fields.leverage(),
         quantity=fields.whole("quantity"),
         margin=fields.whole("margin"),
         price=price,
-        stoploss=fields.exit_price("stoploss"),
+        stoploss=0 if trailing else fields.exit_price("stoploss"),
+        trailing_stoploss=(fields.decimal("stoploss") if trailing else None) or Decimal(0),
         takeprofit=fields.exit_price("takeprofit"),
         client_id=fields.text("clientId"),
     )
@@ -155,12 +148,9 @@ def _listed(call: Call, trades: list[Trade]) -> Answer:
     return ok([trade_json(trade, last) for trade in trades])
 
 
-def _page(call: Call, history: History) -> Answer:
-    asked = call.query().page()
-    trades, following = history.page(since=asked.since, until=asked.until, before=asked.before, limit=asked.limit)
+def _page(call: Call, history: History[Trade]) -> Answer:
     last = call.exchange.market.last
-    cursor = None if following is None else f"{following[0]}_{following[1]}"
-    return ok(page_json([trade_json(trade, last) for trade in trades], cursor))
+    return page(call, history, lambda trade: trade_json(trade, last))
 
 
 _TRADE = "/futures/isolated/trade"
@@ -181,5 +171,4 @@ routes: Routes = {
     ("GET", f"{_TRADES}/open"): Route(open_trades),
     ("GET", f"{_TRADES}/closed"): Route(closed),
     ("GET", f"{_TRADES}/canceled"): Route(canceled),
-    ("GET", "/futures/isolated/funding-fees"): Route(funding_fees),
 }

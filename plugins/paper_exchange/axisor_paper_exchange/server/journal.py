@@ -164,6 +164,21 @@ class Journal:
             )
         )
 
+    @property
+    def last(self) -> int:
+        """The sequence number of the last request."""
+        return self._last
+
+    def resume(self, effects: list[Effect], last: int) -> None:
+        """Go on after these effects, and after the request of this sequence number."""
+        self._effects = effects
+        self._last = last
+
+    @property
+    def all_effects(self) -> list[Effect]:
+        """Every effect, oldest first."""
+        return self._effects
+
     def requests(self, since: int) -> Iterable[Request]:
         """Return the requests after sequence number `since` that are still kept."""
         first = self._last - len(self._requests)

@@ -1,4 +1,4 @@
-"""The endpoints of the account and those that need no signature."""
+"""Ping, time, ticker and the account itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from axisor_paper_exchange.server.shapes import account_json, number, price_json
 
 __all__ = ["routes"]
 
-_FUNDING_PERIOD = 8 * 3_600_000
+_DAY = 86_400_000
+_RATIO_DIGITS = 6
 
 
 def ping(_: Call) -> Answer:
@@ -34,7 +35,7 @@ def ticker(call: Call) -> Answer:
             "index": last,
             "lastPrice": last,
             "fundingRate": number(call.world.settings.funding_rate),
-            "fundingTime": iso((call.at // _FUNDING_PERIOD + 1) * _FUNDING_PERIOD),
+            "fundingTime": iso(_funding_time(call)),
             "prices": [
                 {
                     "askPrice": price_json(market.ask),
@@ -43,7 +44,7 @@ def ticker(call: Call) -> Answer:
                     "maxSize": MAX_QUANTITY,
                 }
             ],
-            "priceChange24h": {"ratio": 0, "updatedAt": at},
+            "priceChange24h": {"ratio": _change(call), "updatedAt": at},
             "exchangesWeights": {"bybit": 0.4, "binance": 0.4, "okx": 0.2},
         }
     )
@@ -52,6 +53,18 @@ def ticker(call: Call) -> Answer:
 def account(call: Call) -> Answer:
     """Return the account that asks."""
     return ok(account_json(call.account))
+
+
+def _funding_time(call: Call) -> int:
+    """Return when funding is settled next, on the exchange's clock."""
+    world = call.world
+    return call.at + round(world.market_time.until(world.feed.funding) * 1000)
+
+
+def _change(call: Call) -> float:
+    """Return the price's relative change over 24 hours, or since the beginning where that is later."""
+    before = call.world.candles.price_at(call.at - _DAY)
+    return round(call.exchange.market.last / before - 1, _RATIO_DIGITS)
 
 
 routes: Routes = {

@@ -25,6 +25,8 @@ class Settings:
     fee_rate: Decimal = Decimal("0.001")
     spread: int = 0
     funding_rate: Decimal = Decimal("0.0001")
+    funding: bool = False
+    """Whether funding is settled every eight hours of market time, at `funding_rate`."""
     crossing_limits_fill: bool = False
     private_rate: float = 0.0
     """Signed requests a second that an API key may make, 0 without limit; the exchange allows `PRIVATE_RATE`."""

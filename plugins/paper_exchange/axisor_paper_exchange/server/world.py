@@ -1,40 +1,80 @@
-"""Everything that `/paper/reset` puts back to the start: exchange, accounts, journal, faults, settings."""
+"""Everything that a server is about: exchange, market, accounts, keys, journal, faults, settings."""
 
 from __future__ import annotations
 
-import secrets
-from uuid import uuid4
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from axisor_paper_exchange.engine import Account, Exchange, Fired
+from axisor_paper_exchange.engine import Account, Exchange
 from axisor_paper_exchange.server.auth import Credentials
-from axisor_paper_exchange.server.clock import Clock
+from axisor_paper_exchange.server.clock import Clock, system_time
 from axisor_paper_exchange.server.faults import Faults
+from axisor_paper_exchange.server.ids import Ids
 from axisor_paper_exchange.server.journal import Journal
 from axisor_paper_exchange.server.limits import RateLimits
+from axisor_paper_exchange.server.market import Candles, Feed, MarketTime
+from axisor_paper_exchange.server.opening import Opening
 from axisor_paper_exchange.server.settings import Settings
+from axisor_paper_exchange.server.wallet import Wallet
 
-__all__ = ["World"]
+__all__ = ["Recorder", "World"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Recorder(Protocol):
+    """Writes commands down before they are answered."""
+
+    def write(self, command: str, arguments: dict[str, Any], ids: list[str]) -> None:
+        """Write down a command that was carried out, with the ids that it drew."""
 
 
 class World:
-    """The state of one server."""
+    """The state of one server. `do` changes it, the commands are in `commands.py`; the API's calls do by `calls.py`."""
 
-    def __init__(self, start: Settings, journal_size: int) -> None:
-        self._start = start
-        self._journal_size = journal_size
+    def __init__(self, start: Settings, journal_size: int, opening: Opening | None = None) -> None:
+        self.start = start
+        self.opening = opening or Opening()
+        self.recorder: Recorder | None = None
+        self.ids = Ids()
         self.clock = Clock()
-        self.reset()
+        self._journal_size = journal_size
+        self.reset(system_time())
 
-    def reset(self) -> None:
-        """Forget all accounts, trades, requests and faults; price and settings are the start values again."""
-        self.exchange = Exchange(price=self._start.price, new_id=lambda: str(uuid4()))
+    def do(self, command: Callable[Concatenate[World, P], R], /, *arguments: P.args, **named: P.kwargs) -> R:
+        """Carry a command out, and write it down where that is asked for; the arguments have to be named."""
+        assert not arguments
+        self.ids.begin()
+        result = command(self, *arguments, **named)
+        if self.recorder is not None:
+            self.recorder.write(command.__name__, dict(named), self.ids.drawn)
+        return result
+
+    def reset(self, now: int) -> None:
+        """Forget accounts, trades, requests and faults; price, settings and market are those of the start again.
+
+        `now` is the machine's time, where a market without a time of its own begins; milliseconds.
+        """
+        self.exchange = Exchange(price=self.start.price, new_id=self.ids)
         self.keys: dict[str, Credentials] = {}
-        self.credentials: dict[str, Credentials] = {}
+        self.keys_of: dict[str, list[Credentials]] = {}
+        self.wallets: dict[str, Wallet] = {}
         self.journal = Journal(self._journal_size)
+        self.reserved = 0
+        """Sequence numbers of requests up to here may be in use; where there is a recorder only."""
         self.faults = Faults()
         self.limits = RateLimits()
-        self.apply(self._start)
-        self.price_moved_at = self.clock.now()
+        self.apply(self.start)
+        opening = self.opening
+        self.run(Feed.starting(opening.source, now, speed=opening.speed, paused=opening.paused))
+        self.price_moved_at = now + self.start.clock_offset
+        self.candles = Candles(self.start.price, self.price_moved_at)
+
+    def run(self, feed: Feed) -> None:
+        """Let the market follow a feed, from the feed's time on."""
+        self.feed = feed
+        self.market_time = MarketTime(feed)
 
     def apply(self, settings: Settings) -> None:
         """Make settings effective; the price is not moved by them."""
@@ -44,44 +84,21 @@ class World:
         self.exchange.market.spread = settings.spread
         self.exchange.crossing_limits_fill = settings.crossing_limits_fill
 
-    def move_price(self, price: int) -> list[Fired]:
-        """Move the last price (ticks) and set off what lies on the way."""
-        self.price_moved_at = self.clock.now()
-        return self.exchange.move_price(price, self.price_moved_at)
-
     def ticker_time(self) -> int:
         """Return the ticker's time in milliseconds since the epoch."""
         at = self.price_moved_at if self.settings.ticker_frozen else self.clock.now()
         return at - self.settings.ticker_age
 
-    def open_account(
-        self,
-        *,
-        username: str | None,
-        balance: int,
-        key: str | None,
-        secret: str | None,
-        passphrase: str | None,
-    ) -> Credentials:
-        """Open an account; what is not given is made up. Raises `ValueError` when the key is taken."""
-        key = key or secrets.token_urlsafe(24)
-        if key in self.keys:
-            raise ValueError("key is taken")
-        name = username or f"paper{len(self.keys) + 1}"
-        account = self.exchange.open_account(name, balance, self.clock.now())
-        credentials = self._give_key(account, key, secret, passphrase)
-        self.credentials[account.id] = credentials
-        return credentials
+    def account(self, account_id: str) -> Account | None:
+        """Return an account, None when there is none of that id."""
+        return self.exchange.accounts.get(account_id)
 
-    def add_key(self, account_id: str) -> Credentials:
-        """Give an account one more key; those that it has stay valid.
+    def give_key(self, credentials: Credentials) -> None:
+        """Make a key valid for its account."""
+        self.keys[credentials.key] = credentials
+        self.keys_of[credentials.account.id].append(credentials)
 
-        Raises `KeyError` when there is no such account.
-        """
-        account = self.credentials[account_id].account
-        return self._give_key(account, secrets.token_urlsafe(24), None, None)
-
-    def _give_key(self, account: Account, key: str, secret: str | None, passphrase: str | None) -> Credentials:
-        made = Credentials(account, key, secret or secrets.token_urlsafe(32), passphrase or secrets.token_urlsafe(12))
-        self.keys[key] = made
-        return made
+    def take_key(self, key: str) -> None:
+        """Make a key invalid."""
+        credentials = self.keys.pop(key)
+        self.keys_of[credentials.account.id].remove(credentials)
