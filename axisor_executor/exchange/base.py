@@ -7,7 +7,7 @@ steps of 0.5); quantities are whole **USD** (int); instants are timezone-aware U
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
@@ -20,6 +20,8 @@ T = TypeVar("T")
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit"]
 TradeState = Literal["open", "running", "closed", "canceled"]
+CrossOrderType = Literal["market", "limit", "liquidation"]
+CrossOrderState = Literal["open", "filled", "canceled"]
 
 SATS_PER_BTC = 100_000_000
 PRICE_STEP = Decimal("0.5")
@@ -40,19 +42,32 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """The market as the exchange shows it. ``time`` is the exchange's instant of this price."""
+    """The market as the exchange shows it. ``time`` is the exchange's instant of this price.
+
+    ``funding_rate`` is the present rate as a factor, ``funding_time`` when it is settled next; ``None`` where not told.
+    """
 
     last_price: Decimal
     index: Decimal
     time: datetime
+    funding_rate: Decimal | None = None
+    funding_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeAccount:
-    """The exchange's own view of the account: its user id and the free balance in sats."""
+    """The exchange's own view of the account: its user id and the free balance in sats.
+
+    The rest only informs, and is ``None`` where the exchange does not tell it; ``synthetic_usd_balance`` is in USD.
+    """
 
     id: str
     balance: int
+    username: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    synthetic_usd_balance: Decimal | None = None
+    fee_tier: int | None = None
+    linking_public_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,64 @@ class NewTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossPosition:
+    """The account's one cross-margin position; the exchange shows one even where nothing is held.
+
+    ``quantity`` is signed USD: above 0 long, below 0 short, 0 none. ``margin`` is what the cross wallet holds, of
+    which ``initial_margin`` is bound by open orders and ``running_margin`` by the position. ``total_pl`` is what the
+    position has gained or lost at the last price, ``delta_pl`` what of it is not settled yet. All money is in sats.
+    """
+
+    id: str
+    quantity: int
+    entry_price: Decimal | None
+    liquidation: Decimal | None
+    leverage: Decimal
+    margin: int
+    initial_margin: int
+    running_margin: int
+    maintenance_margin: int
+    total_pl: int
+    delta_pl: int
+    trading_fees: int
+    funding_fees: int
+    updated_at: datetime
+
+    @property
+    def side(self) -> Side | None:
+        """``buy`` for a long, ``sell`` for a short, ``None`` where nothing is held."""
+        return None if self.quantity == 0 else "buy" if self.quantity > 0 else "sell"
+
+
+@dataclass(frozen=True, slots=True)
+class CrossOrder:
+    """One order on the cross position. ``price`` is the limit, or what a market order was filled at."""
+
+    id: str
+    type: CrossOrderType
+    side: Side
+    state: CrossOrderState
+    quantity: int
+    price: Decimal
+    trading_fee: int
+    created_at: datetime
+    filled_at: datetime | None
+    canceled_at: datetime | None
+    client_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewCrossOrder:
+    """A new order on the cross position: ``quantity`` in USD; ``price`` for limit orders only."""
+
+    type: OrderType
+    side: Side
+    quantity: int
+    price: Decimal | None = None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a longer list; ``next_cursor`` is ``None`` on the last one."""
 
@@ -150,6 +223,16 @@ class ExchangeClient(Protocol):
     def set_takeprofit(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
 
     def set_stoploss(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+
+    def cross_position(self) -> Answer[CrossPosition]: ...
+    def cross_open_orders(self) -> Answer[tuple[CrossOrder, ...]]: ...
+
+    def cross_filled_orders(
+        self, *, since: datetime | None = None, cursor: str | None = None, limit: int | None = None
+    ) -> Answer[Page[CrossOrder]]: ...
+
+    def open_cross_order(self, order: NewCrossOrder, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]: ...
+    def close_cross_position(self, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from axisor_executor.exchange.responses import UnreadableAnswer, decode
+from axisor_executor.exchange.answers.fields import UnreadableAnswer, decode
 
 if TYPE_CHECKING:
     from axisor_executor.credentials import SecureCredentials

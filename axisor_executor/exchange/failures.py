@@ -5,6 +5,7 @@ what happened                                  a call that changes   a read
 =============================================  ====================  ==============
 nothing was written (DNS, refused, TLS, ...)   Unavailable           Unavailable
 429, 503                                       Unavailable           Unavailable
+401 while this machine's clock is far off      Unavailable           Unavailable
 any other 4xx but 408                          Rejected              Rejected
 408, 1xx, 3xx, any other 5xx                   OutcomeUnknown        Unavailable
 reset, time-out, truncated, too large          OutcomeUnknown        Unavailable
@@ -73,6 +74,13 @@ def failure_by_status(call: Call, reply: Reply, said: Mapping[str, str]) -> Exch
         code = _REJECTION_CODES.get(status, Rejected.default_code)
         return Rejected(f"{call}: rejected ({shown})", code=code, status=status, details=details)
     return _open_end(call, shown, details)
+
+
+def failure_of_clock(call: Call, skew: float) -> ExchangeError:
+    """Return the error for a 401 to a machine whose clock is ``skew`` seconds off: it says nothing about the keys."""
+    return Unavailable(
+        f"{call}: not processed (HTTP 401), this machine's clock is {skew:+.0f} s off", code="clock_skew"
+    )
 
 
 def failure_of_reading(call: Call, reply: Reply, reason: str) -> ExchangeError:

@@ -13,25 +13,7 @@ from axisor_executor.credentials import SecureCredentials
 from axisor_executor.errors import OutcomeUnknown, Rejected, Unavailable
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade, SharedTicker
 from tests.harness.paper import PaperAccount, PaperExchange
-
-
-@pytest.fixture
-def account(paper: PaperExchange) -> PaperAccount:
-    return paper.create_account("trader", balance=1_000_000)
-
-
-def client_of(paper: PaperExchange, account: PaperAccount, seconds: float = 10.0) -> LNMarketsClient:
-    credentials = SecureCredentials(account.key, account.secret, account.passphrase)
-    return LNMarketsClient(ExchangeOptions("paper", paper.url, request_timeout=seconds), credentials)
-
-
-@pytest.fixture
-def client(paper: PaperExchange, account: PaperAccount) -> LNMarketsClient:
-    return client_of(paper, account)
-
-
-def is_now(instant: datetime) -> bool:
-    return abs(datetime.now(UTC) - instant) < timedelta(seconds=5)
+from tests.unit.exchange.trader import client_of, is_now
 
 
 def test_public_calls(paper: PaperExchange) -> None:
@@ -150,6 +132,17 @@ def test_wrong_keys_and_stale_signatures_are_rejected(
     with pytest.raises(Rejected):  # older than the exchange takes, younger than this client was told
         client.open_trade(NewTrade("market", "buy", 1, Decimal(5)), timestamp_ms=int(time.time() * 1000) - 5_000)
     assert paper.effects(account=account) == []
+
+
+@pytest.mark.parametrize("offset", [60, -60])
+def test_a_refusal_for_this_machines_clock_says_nothing_about_the_keys(
+    client: LNMarketsClient, paper: PaperExchange, offset: int
+) -> None:
+    """Else one machine whose clock is wrong would have all others hold back every account's calls."""
+    paper.settings(clockOffsetSeconds=offset)
+    with pytest.raises(Unavailable, match=r"clock is .(58|59|60) s off") as refused:
+        client.account()
+    assert refused.value.code == "clock_skew"
 
 
 def test_clock_of_the_exchange_is_measured(client: LNMarketsClient, paper: PaperExchange) -> None:

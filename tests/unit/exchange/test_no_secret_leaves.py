@@ -19,7 +19,8 @@ from axisor_executor.credentials import SecureCredentials
 from axisor_executor.errors import AxisorError, Rejected
 from axisor_executor.exchange import LNMarketsClient
 from axisor_executor.exchange.echoes import WITHHELD, repeats
-from tests.unit.exchange.samples import BASE_URL, CASES, CREDENTIALS, DATE, KEY, OPTIONS, PASSPHRASE, SECRET, Case
+from tests.unit.exchange.calls import CASES, Case
+from tests.unit.exchange.samples import BASE_URL, CREDENTIALS, DATE, KEY, OPTIONS, PASSPHRASE, SECRET
 
 PRIVATE = [case for case in CASES if not case.public]
 CANARIES = (KEY, SECRET, PASSPHRASE)

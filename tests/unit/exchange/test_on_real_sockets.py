@@ -29,7 +29,8 @@ from cryptography.x509.oid import NameOID
 from axisor_executor.errors import ExchangeError, OutcomeUnknown, Rejected, Unavailable
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, names
 from axisor_executor.exchange.transport import FRESH_SECONDS, READ_FRESH_SECONDS, Transport
-from tests.unit.exchange.samples import ACCOUNT, CASES, CREDENTIALS, SECRET, TRADE_ID, Case, state, trade_json
+from tests.unit.exchange.calls import CASES, Case
+from tests.unit.exchange.samples import ACCOUNT, CREDENTIALS, SECRET, TRADE_ID, state, trade_json
 from tests.unit.exchange.wire import Peer, Server, answering, http
 
 CLOSED = http(trade_json(**state("closed")))
@@ -295,6 +296,24 @@ def test_connection_that_breaks_leaves_a_change_unknown_and_sends_it_no_second_t
         assert server.connections == 2
 
 
+def truncate_the_answer(case: Case) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        peer.read()
+        peer.send(http(case.answer)[:-1])
+
+    return script
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_call_that_breaks_is_sent_once_and_only_a_change_is_unknown(case: Case, connect: Connect) -> None:
+    with Server(truncate_the_answer(case), reset_after_the_request) as server:
+        client = connect(server)
+        for attempt in (1, 2):
+            with pytest.raises(OutcomeUnknown if case.mutating else Unavailable):
+                case.call(client)
+            assert len(server.requests) == attempt
+
+
 def test_reset_before_the_request_is_unknown_unless_nothing_was_written_yet(connect: Connect) -> None:
     with Server(reset_at_once) as server:
         with pytest.raises((OutcomeUnknown, Unavailable)):  # whichever was first, the reset or the writing
@@ -358,6 +377,18 @@ def test_change_is_not_sent_on_a_connection_that_was_idle(
         call(client)
         assert server.connections == connections
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.mutating], ids=str)
+def test_no_change_of_any_kind_is_sent_on_a_connection_that_was_idle(
+    case: Case, connect: Connect, clock: Clock
+) -> None:
+    with Server(answering(MINE), answering(http(case.answer))) as server:
+        client = connect(server)
+        reading(client)
+        clock.ahead += FRESH_SECONDS + 0.1
+        case.call(client)
+        assert server.connections == 2
 
 
 def test_connection_that_died_unseen_while_idle_never_makes_a_change_unknown(connect: Connect, clock: Clock) -> None:
@@ -676,6 +707,18 @@ def test_certificate_of_another_host_is_unavailable_and_sees_no_request(
         with pytest.raises(Unavailable):
             closing(LNMarketsClient(ExchangeOptions("wire", url), CREDENTIALS, transport=trusting))
     assert server.requests == []
+
+
+def test_environment_sets_no_proxy_for_tls_either(
+    server_tls: ssl.SSLContext, trusting: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Server(say_nothing) as proxy, Server(answering(CLOSED), tls=server_tls) as server:
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert closing(over_tls(server, trusting)).value.state == "closed"
+        assert (proxy.connections, server.connections) == (0, 1)
 
 
 @pytest.mark.parametrize("script", [drip_headers, drip_body, drip_body_of_a_closing_connection, say_nothing])

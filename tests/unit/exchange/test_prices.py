@@ -6,13 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 import responses
+from hypothesis import given
+from hypothesis import strategies as st
 
-from axisor_executor.errors import AxisorError, Rejected, StaleData, Unavailable
+from axisor_executor.errors import AxisorError, Rejected, StaleData, Throttled, Unavailable
 from axisor_executor.exchange import Answer, LNMarketsClient, SharedTicker, Ticker
 from tests.unit.exchange.samples import BASE_URL, DATE, OPTIONS, TICKER
 
@@ -98,7 +102,25 @@ def test_price_that_is_too_old_or_from_the_future_is_refused(
 @pytest.mark.parametrize("age", [5.0, 0.0, -0.9])
 def test_price_within_its_age_is_given(age: float, ticker: SharedTicker, source: Source) -> None:
     source.age = age
-    assert ticker.fresh_price(5)[0] == Decimal("50000.5")
+    assert ticker.fresh_price(5) == (Decimal("50000.5"), max(age, 0))
+
+
+def test_ticker_ahead_of_the_date_is_no_younger_than_new(ticker: SharedTicker, source: Source, clock: Clock) -> None:
+    source.age = -0.9
+    ticker.read()
+    clock.now += 0.5
+    assert ticker.fresh_price(0.5)[1] == 0.5
+
+
+def test_price_from_the_future_does_not_become_good_by_waiting(
+    ticker: SharedTicker, source: Source, clock: Clock
+) -> None:
+    source.age = -2.5
+    for _ in range(2):
+        with pytest.raises(StaleData):
+            ticker.fresh_price(60)
+        clock.now += 0.9
+    assert source.asked == 1
 
 
 @pytest.mark.parametrize("price", ["0", "-1", "-0.5"])
@@ -121,13 +143,101 @@ def test_price_that_is_missing_is_refused(shown: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("failure", [Unavailable("down", retry_after=3), Rejected("no", status=403)])
-def test_failed_fetch_is_passed_on_and_not_kept(failure: AxisorError, ticker: SharedTicker, source: Source) -> None:
+def test_failed_fetch_is_told_for_half_a_second(
+    failure: AxisorError, ticker: SharedTicker, source: Source, clock: Clock
+) -> None:
     source.failure = failure
     with pytest.raises(type(failure)) as raised:
         ticker.fresh_price(5)
     assert raised.value is failure
     source.failure = None
+    clock.now += 0.375
+    for _ in range(1000):
+        with pytest.raises(type(failure)) as again:
+            ticker.fresh_price(5)
+        assert again.value is not failure
+        assert again.value.as_dict() == failure.as_dict()
+    assert source.asked == 1
+    clock.now += 0.125
     assert ticker.fresh_price(5)[0] == Decimal("50000.5")
+
+
+def test_price_that_was_young_enough_when_it_came_is_asked_anew(
+    ticker: SharedTicker, source: Source, clock: Clock
+) -> None:
+    ticker.fresh_price(0.75)
+    clock.now += 0.25
+    assert ticker.fresh_price(0.75)[1] == 0.75
+    clock.now += 0.125
+    assert ticker.read()[1] == 0.875
+    assert source.asked == 1
+    assert ticker.fresh_price(0.75)[1] == 0.5
+    assert source.asked == 2
+
+
+def test_age_that_the_exchange_shows_brings_on_no_fetch_before_its_time(
+    ticker: SharedTicker, source: Source, clock: Clock
+) -> None:
+    source.age = 60
+    for _ in range(100):
+        with pytest.raises(StaleData):
+            ticker.fresh_price(5)
+        clock.now += 0.01
+    assert source.asked == 1
+
+
+@given(shown=st.floats(0, 10), limit=st.floats(0.1, 10))
+def test_no_age_limit_makes_more_than_four_fetches_a_second(shown: float, limit: float) -> None:
+    clock, source = Clock(), Source(age=shown)
+    ticker = SharedTicker(source, 1.0, clock=clock)
+    asked_at: list[float] = []
+    source.meanwhile = lambda: asked_at.append(clock.now)
+    for _ in range(300):
+        with suppress(StaleData):
+            ticker.fresh_price(limit)
+        clock.now += 0.01
+    assert all(later - earlier >= 0.249 for earlier, later in pairwise(asked_at))
+
+
+@pytest.mark.parametrize("error", [Throttled("no room", retry_after=0.4), Throttled("no room")])
+def test_without_room_to_ask_an_older_price_within_the_limit_serves(
+    error: Throttled, ticker: SharedTicker, source: Source, clock: Clock
+) -> None:
+    ticker.read()
+    source.failure = error
+    clock.now += 1.5
+    assert [ticker.fresh_price(5) for _ in range(100)] == [(Decimal("50000.5"), 2.0)] * 100
+    assert source.asked == 2
+    with pytest.raises(Throttled):
+        ticker.fresh_price(1.75)
+    with pytest.raises(Throttled):
+        ticker.read()
+    clock.now += 3.5
+    with pytest.raises(Throttled) as raised:
+        ticker.fresh_price(5)
+    assert raised.value.retry_after == error.retry_after
+
+
+def test_without_room_to_ask_and_without_a_price_there_is_none(ticker: SharedTicker, source: Source) -> None:
+    source.failure = Throttled("no room", retry_after=0.4)
+    with pytest.raises(Throttled):
+        ticker.fresh_price(300)
+
+
+def test_forgotten_price_is_asked_anew(ticker: SharedTicker, source: Source) -> None:
+    ticker.read()
+    source.price = "60000"
+    ticker.forget()
+    assert ticker.fresh_price(5)[0] == 60_000
+
+
+def test_forgotten_failure_is_not_told(ticker: SharedTicker, source: Source) -> None:
+    source.failure = Unavailable("down")
+    with pytest.raises(Unavailable):
+        ticker.read()
+    source.failure = None
+    ticker.forget()
+    assert ticker.read()[1] == 0.5
 
 
 def test_failed_fetch_leaves_no_older_price_in_use(ticker: SharedTicker, source: Source, clock: Clock) -> None:

@@ -1,8 +1,7 @@
-"""From JSON to typed values: exactly what was written, or nothing."""
+"""From JSON to typed values: exactly what was written, or nothing. Isolated trades, and what all areas share."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,14 +9,10 @@ from typing import Any
 
 import pytest
 
-from axisor_executor.exchange import Page, Trade
-from axisor_executor.exchange import responses as read
-from axisor_executor.exchange.responses import FundingFee, UnreadableAnswer
-from tests.unit.exchange.samples import ACCOUNT, FEE, TICKER, state, trade_json
-
-
-def decoded(value: Any) -> Any:
-    return read.decode(json.dumps(value, default=float).encode())
+from axisor_executor.exchange import FundingFee, Page, Trade
+from axisor_executor.exchange.answers import account, isolated, market
+from axisor_executor.exchange.answers.fields import UnreadableAnswer, decode, list_of, page_of
+from tests.unit.exchange.samples import FEE, decoded, state, trade_json
 
 
 def test_running_trade_is_read_field_by_field() -> None:
@@ -31,7 +26,7 @@ def test_running_trade_is_read_field_by_field() -> None:
         sumCashInPl=70,
         clientId="run-1",
     )
-    assert read.trade(decoded(row)) == Trade(
+    assert isolated.trade(decoded(row)) == Trade(
         id="b87eef8a-52ab-4fea-adcf-22a4a2b7d1a3",
         type="market",
         side="buy",
@@ -61,19 +56,19 @@ def test_running_trade_is_read_field_by_field() -> None:
 
 
 def test_no_number_of_a_trade_is_a_float() -> None:
-    trade = read.trade(decoded(trade_json(exitPrice=50_000.1)))
+    trade = isolated.trade(decoded(trade_json(exitPrice=50_000.1)))
     assert trade.exit_price == Decimal("50000.1")
     assert not [field.name for field in fields(trade) if isinstance(getattr(trade, field.name), float)]
 
 
 def test_zero_stop_loss_and_take_profit_mean_none() -> None:
-    trade = read.trade(decoded(trade_json(stoploss=0, takeprofit=0.0, stoplossTrailingDistance=0)))
+    trade = isolated.trade(decoded(trade_json(stoploss=0, takeprofit=0.0, stoplossTrailingDistance=0)))
     assert (trade.stoploss, trade.takeprofit, trade.stoploss_trailing_distance) == (None, None, None)
 
 
 @pytest.mark.parametrize("name", ["open", "running", "closed", "canceled"])
 def test_one_flag_gives_the_state(name: str) -> None:
-    assert read.trade(decoded(trade_json(**state(name)))).state == name
+    assert isolated.trade(decoded(trade_json(**state(name)))).state == name
 
 
 @pytest.mark.parametrize(
@@ -88,7 +83,7 @@ def test_one_flag_gives_the_state(name: str) -> None:
 )
 def test_flags_that_contradict_each_other_are_unreadable(flags: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAnswer):
-        read.trade(decoded(trade_json(**flags)))
+        isolated.trade(decoded(trade_json(**flags)))
 
 
 NEEDED = sorted(set(trade_json()) - {"uid"})
@@ -99,7 +94,7 @@ def test_trade_without_a_field_is_unreadable(name: str) -> None:
     row = trade_json()
     del row[name]
     with pytest.raises(UnreadableAnswer, match=name):
-        read.trade(decoded(row))
+        isolated.trade(decoded(row))
 
 
 @pytest.mark.parametrize("junk", [[], {}, True, "x" * 600, "\x00", Decimal("0.3"), -(10**30), Decimal("1e30")])
@@ -111,7 +106,7 @@ def test_trade_with_junk_in_a_field_is_unreadable(name: str, junk: Any) -> None:
     if junk is True and name == "running":
         return
     with pytest.raises(UnreadableAnswer):
-        read.trade(decoded(trade_json(**{name: junk})))
+        isolated.trade(decoded(trade_json(**{name: junk})))
 
 
 NULLABLE = {"entryPrice", "entryMargin", "exitPrice", "filledAt", "closedAt", "clientId"}
@@ -120,10 +115,10 @@ NULLABLE = {"entryPrice", "entryMargin", "exitPrice", "filledAt", "closedAt", "c
 @pytest.mark.parametrize("name", NEEDED)
 def test_null_is_read_only_where_it_is_documented(name: str) -> None:
     if name in NULLABLE:
-        read.trade(decoded(trade_json(**{name: None})))
+        isolated.trade(decoded(trade_json(**{name: None})))
     else:
         with pytest.raises(UnreadableAnswer):
-            read.trade(decoded(trade_json(**{name: None})))
+            isolated.trade(decoded(trade_json(**{name: None})))
 
 
 @pytest.mark.parametrize(
@@ -141,15 +136,15 @@ def test_null_is_read_only_where_it_is_documented(name: str) -> None:
 def test_instants_are_utc_or_unreadable(text: str, instant: datetime | None) -> None:
     if instant is None:
         with pytest.raises(UnreadableAnswer):
-            read.time({"time": text})
+            market.time({"time": text})
     else:
-        assert read.time({"time": text}) == instant
-        assert read.time({"time": text}).tzinfo is UTC
+        assert market.time({"time": text}) == instant
+        assert market.time({"time": text}).tzinfo is UTC
 
 
 @pytest.mark.parametrize("text", ["1e3", "1000.0", "1000", "1E+3"])
 def test_whole_amounts_may_be_written_in_any_way(text: str) -> None:
-    assert read.account(read.decode(b'{"id":"a","username":"b","balance":' + text.encode() + b"}")).balance == 1000
+    assert account.account(decode(b'{"id":"a","username":"b","balance":' + text.encode() + b"}")).balance == 1000
 
 
 @pytest.mark.parametrize(
@@ -157,39 +152,35 @@ def test_whole_amounts_may_be_written_in_any_way(text: str) -> None:
 )
 def test_amounts_that_are_none_are_unreadable(text: str) -> None:
     with pytest.raises(UnreadableAnswer):
-        read.account(read.decode(b'{"id":"a","username":"b","balance":' + text.encode() + b"}"))
+        account.account(decode(b'{"id":"a","username":"b","balance":' + text.encode() + b"}"))
 
 
-def test_ticker_account_fees_and_pages() -> None:
-    ticker = read.ticker(decoded(TICKER))
-    assert (ticker.last_price, ticker.index) == (Decimal("50000.5"), Decimal("50010.5"))
-    assert ticker.time == datetime(2026, 11, 22, 7, 59, 58, 500_000, tzinfo=UTC)
-    assert read.account(decoded(ACCOUNT)).balance == 1_000_000
+def test_fees_and_pages() -> None:
     fee = FundingFee("s-1", FEE["tradeId"], 12, datetime(2026, 11, 22, tzinfo=UTC))
-    assert read.page_of(read.funding_fee)({"data": [FEE], "nextCursor": "n"}) == Page((fee,), "n")
+    assert page_of(isolated.funding_fee)({"data": [FEE], "nextCursor": "n"}) == Page((fee,), "n")
     with pytest.raises(UnreadableAnswer, match="nextCursor"):
-        read.page_of(read.trade)({"data": []})
+        page_of(isolated.trade)({"data": []})
     with pytest.raises(UnreadableAnswer, match="not a list"):
-        read.page_of(read.trade)({"data": {}, "nextCursor": None})
+        page_of(isolated.trade)({"data": {}, "nextCursor": None})
 
 
 def test_one_unreadable_trade_makes_the_list_unreadable() -> None:
     with pytest.raises(UnreadableAnswer):
-        read.list_of(read.trade)(decoded([trade_json(), trade_json(margin="20000")]))
+        list_of(isolated.trade)(decoded([trade_json(), trade_json(margin="20000")]))
 
 
 def test_message_of_an_unreadable_answer_shows_no_value() -> None:
     with pytest.raises(UnreadableAnswer) as raised:
-        read.trade(decoded(trade_json(side="canary")))
+        isolated.trade(decoded(trade_json(side="canary")))
     assert "canary" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
 def test_json_is_read_by_its_content_type(content_type: str) -> None:
-    assert read.decode(b"[1.10]", content_type) == [Decimal("1.10")]
+    assert decode(b"[1.10]", content_type) == [Decimal("1.10")]
 
 
 @pytest.mark.parametrize("content_type", ["", "text/html", "text/json", "application/jsonp"])
 def test_anything_else_is_not(content_type: str) -> None:
     with pytest.raises(UnreadableAnswer):
-        read.decode(b"[1.10]", content_type)
+        decode(b"[1.10]", content_type)

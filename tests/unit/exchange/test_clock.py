@@ -1,0 +1,50 @@
+"""The exchange's clock: what its answers prove about ours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import floor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axisor_executor.exchange.clock import server_time, skew_seconds
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+seconds = st.floats(0, 20, allow_nan=False)
+
+
+@given(ahead=st.floats(-60, 60, allow_nan=False), there=seconds, back=seconds, moment=seconds)
+def test_a_slow_answer_hides_a_difference_and_never_invents_one(
+    ahead: float, there: float, back: float, moment: float
+) -> None:
+    written = NOON.timestamp() + moment  # by the exchange's own clock, shown in whole seconds
+    shown = datetime.fromtimestamp(floor(written), UTC)
+    sent_at, received_at = written + ahead - there, written + ahead + back
+
+    skew = skew_seconds(sent_at, received_at, shown)
+
+    assert skew == 0 or (skew > 0) == (ahead > 0)
+    assert abs(skew) <= abs(ahead) + 1e-6
+    assert abs(skew) >= abs(ahead) - max(there, back) - 1.0 - 1e-6  # and hides no more than the time it took
+
+
+@pytest.mark.parametrize(
+    ("headers", "cacheable", "instant"),
+    [
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 GMT"}, False, NOON),
+        ({"Date": "Sun, 22 Nov 2026 13:00:00 +0100"}, False, NOON),
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 GMT", "Age": "4"}, True, NOON + timedelta(seconds=4)),
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 GMT", "Age": "4"}, False, NOON),
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 GMT", "Age": "-4"}, True, NOON),
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 GMT", "Age": "9" * 30}, True, NOON),
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 GMT", "Age": "²"}, True, NOON),
+        ({"Date": "Sun, 22 Nov 2026 12:00:00 -0000"}, False, None),
+        ({"Date": "yesterday"}, False, None),
+        ({"Date": ""}, False, None),
+        ({}, False, None),
+    ],
+)
+def test_instant_of_an_answer(headers: dict[str, str], cacheable: bool, instant: datetime | None) -> None:
+    assert server_time(headers, cacheable=cacheable) == instant
