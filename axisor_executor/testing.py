@@ -24,7 +24,7 @@ from axisor_executor.automation import (
     JobInfo,
 )
 from axisor_executor.errors import StaleData, Unavailable
-from axisor_executor.exchange.base import OrderType, Side, Trade, TradeState
+from axisor_executor.exchange.base import CrossPosition, OrderType, Side, Trade, TradeState
 
 ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
 Price = Decimal | int | str
@@ -39,13 +39,14 @@ class PlainReads:
     """Facts given as plain values; ``asked`` lists what the handler read, in order.
 
     ``None`` stands for what could not be read: asking for the price or the balance then raises ``StaleData``, asking
-    for trades ``Unavailable``.
+    for trades or the cross position ``Unavailable``.
     """
 
     last_price: Decimal | None = LAST_PRICE
     running_trades: tuple[Trade, ...] | None = ()
     orders: tuple[Trade, ...] | None = ()
     finished_trades: tuple[Trade, ...] | None = ()
+    cross: CrossPosition | None = None
     free_balance: int | None = 1_000_000
     own: tuple[Trade, ...] = ()
     lineage: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +70,12 @@ class PlainReads:
         self.asked.append("finished")
         finished = _readable("closed trades", self.finished_trades)
         return next((trade for trade in finished if trade.id == trade_id), None)
+
+    def cross_position(self) -> CrossPosition:
+        self.asked.append("cross_position")
+        if self.cross is None:
+            raise Unavailable("the cross position could not be read")
+        return self.cross
 
     def balance(self) -> int:
         self.asked.append("balance")
@@ -104,6 +111,7 @@ def make_context(
     running: Sequence[Trade] | None = (),
     open_orders: Sequence[Trade] | None = (),
     finished: Sequence[Trade] | None = (),
+    cross_position: CrossPosition | None = None,
     balance: int | None = 1_000_000,
     own: Sequence[Trade] = (),
     lineage: Mapping[str, str] | None = None,
@@ -119,6 +127,7 @@ def make_context(
         trade_id: the job's trade; the lineage is followed.
         price: the last price in USD per BTC; ``None``: stale, reading it raises ``StaleData``.
         running, open_orders, finished: the account's trades by state; ``None``: reading them raises ``Unavailable``.
+        cross_position: the account's cross position; ``None``: it can't be read.
         balance: free sats; ``None``: it can't be read.
         own: the running trades and open orders that this automation opened.
         lineage: old trade id -> the id that replaced it.
@@ -137,6 +146,7 @@ def make_context(
         running_trades=None if running is None else tuple(running),
         orders=None if open_orders is None else tuple(open_orders),
         finished_trades=None if finished is None else tuple(finished),
+        cross=cross_position,
         free_balance=balance,
         own=tuple(own),
         lineage=dict(lineage or {}),
@@ -202,3 +212,48 @@ def make_trade(
         "client_id": None,
     }
     return Trade(**(values | overrides))
+
+
+def make_cross_position(
+    *,
+    id: str = "position-1",  # noqa: A002  (named as the field is)
+    quantity: int = 100,
+    entry_price: Price = LAST_PRICE,
+    leverage: Price = 10,
+    margin: int | None = None,
+    last_price: Price | None = None,
+    **overrides: Any,
+) -> CrossPosition:
+    """Return a cross position whose margins, liquidation and P&L follow from its quantity, entry and wallet.
+
+    Args:
+        quantity: signed USD: above 0 a long, below 0 a short, 0 nothing (there is no entry or liquidation then).
+        entry_price: USD per BTC.
+        margin: sats in the cross wallet; by default what the position binds, so that the liquidation is where that
+            of an isolated trade would be. A short that can't be liquidated has ``None``.
+        last_price: where the market stands; by default at the entry, so that the P&L is 0.
+        overrides: any other field of :class:`~axisor_executor.exchange.base.CrossPosition`, taken as it is.
+    """
+    entry, factor, size = Decimal(entry_price), Decimal(leverage), abs(quantity)
+    side: Side = "buy" if quantity > 0 else "sell"
+    bound = arithmetic.margin(size, entry, factor) if size else 0
+    wallet = bound if margin is None else margin
+    ends_at = arithmetic.liquidation_for_margin(side, size, entry, wallet) if size else None
+    pl = arithmetic.pl(side, size, entry, entry if last_price is None else Decimal(last_price)) if size else 0
+    values: dict[str, Any] = {
+        "id": id,
+        "quantity": quantity,
+        "entry_price": entry if size else None,
+        "liquidation": None if ends_at == arithmetic.NO_LIQUIDATION else ends_at,
+        "leverage": factor,
+        "margin": wallet,
+        "initial_margin": 0,
+        "running_margin": bound,
+        "maintenance_margin": arithmetic.maintenance_margin(side, size, entry, factor) if size else 0,
+        "total_pl": pl,
+        "delta_pl": pl,
+        "trading_fees": 0,
+        "funding_fees": 0,
+        "updated_at": NOW,
+    }
+    return CrossPosition(**(values | overrides))

@@ -26,22 +26,32 @@ def _check_whole(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
 
 
-def _check_id(value: str) -> None:
+def _check_id(value: str, name: str = "trade_id") -> None:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"trade_id must be a non-empty text, got {value!r}")
+        raise ValueError(f"{name} must be a non-empty text, got {value!r}")
+
+
+def _check_side(value: str) -> None:
+    if value not in ("buy", "sell"):
+        raise ValueError(f"side must be 'buy' or 'sell', got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Base of all actions. ``kind`` is the imperative name; ``risk_reducing`` tells reduce-only what may pass."""
+    """Base of all actions. ``kind`` is the imperative name; ``risk_reducing`` tells reduce-only what may pass.
+
+    What ``moves_money`` waits, as what adds risk does, while an earlier action on the same target may still take
+    effect. What ``has_client_id`` is recognised by the id of ours that the exchange keeps with it.
+    """
 
     kind: ClassVar[str] = ""
     risk_reducing: ClassVar[bool] = True
     moves_money: ClassVar[bool] = False
+    has_client_id: ClassVar[bool] = False
 
     @property
     def target(self) -> str | None:
-        """The id of the trade that is changed, ``None`` for a new one."""
+        """The id of the trade or cross position that is changed, ``None`` for a new one."""
         return getattr(self, "trade_id", None)
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,6 +87,7 @@ class OpenPosition(Action):
     kind: ClassVar[str] = "open_position"
     risk_reducing: ClassVar[bool] = False
     moves_money: ClassVar[bool] = True
+    has_client_id: ClassVar[bool] = True
     side: Side
     quantity: int
     leverage: Decimal
@@ -89,8 +100,7 @@ class OpenPosition(Action):
     max_slippage_percent: Decimal | None = None
 
     def __post_init__(self) -> None:
-        if self.side not in ("buy", "sell"):
-            raise ValueError(f"side must be 'buy' or 'sell', got {self.side!r}")
+        _check_side(self.side)
         if self.type not in ("market", "limit"):
             raise ValueError(f"type must be 'market' or 'limit', got {self.type!r}")
         if (self.type == "limit") != (self.price is not None):
@@ -170,9 +180,71 @@ class CancelOrder(Action):
         _check_id(self.trade_id)
 
 
+@dataclass(frozen=True, slots=True)
+class CrossAction(Action):
+    """Base of what is done to the account's cross position.
+
+    Attributes:
+        position_id: the cross position's id.
+        side: ``buy`` for a long, ``sell`` for a short: the position's side when it was decided on.
+        held: how many USD it held then.
+    """
+
+    position_id: str
+    side: Side
+    held: int
+
+    def __post_init__(self) -> None:
+        _check_id(self.position_id, "position_id")
+        _check_side(self.side)
+        _check_whole("held", self.held)
+
+    @property
+    def target(self) -> str:
+        """The cross position's id."""
+        return self.position_id
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCrossPosition(CrossAction):
+    """Close the cross position at the market, whatever it holds by then, if it is still on ``side``."""
+
+    kind: ClassVar[str] = "close_cross_position"
+
+
+@dataclass(frozen=True, slots=True)
+class ReduceCrossPosition(CrossAction):
+    """Reduce the cross position by ``quantity`` USD: a market order of the opposite side.
+
+    It is sent only while the position is on ``side`` and holds at least ``held``: a larger order than what is held
+    would turn the position, and the exchange has no flag against that.
+    """
+
+    kind: ClassVar[str] = "reduce_cross_position"
+    moves_money: ClassVar[bool] = True  # two orders add up: behind one that is not known, this one could turn it
+    has_client_id: ClassVar[bool] = True
+    quantity: int
+
+    def __post_init__(self) -> None:
+        CrossAction.__post_init__(self)
+        _check_whole("quantity", self.quantity)
+        if self.quantity > self.held:
+            raise ValueError(f"quantity must be at most what is held ({self.held}), got {self.quantity}")
+
+
 ACTIONS: Mapping[str, type[Action]] = {
     cls.__name__: cls
-    for cls in (ClosePosition, OpenPosition, AddMargin, CashIn, SetTakeProfit, SetStopLoss, CancelOrder)
+    for cls in (
+        ClosePosition,
+        OpenPosition,
+        AddMargin,
+        CashIn,
+        SetTakeProfit,
+        SetStopLoss,
+        CancelOrder,
+        CloseCrossPosition,
+        ReduceCrossPosition,
+    )
 }
 _DECIMAL_FIELDS = frozenset(
     {"leverage", "price", "stoploss", "takeprofit", "reference_price", "max_slippage_percent", "value"}

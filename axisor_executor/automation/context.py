@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
 from axisor_executor.errors import InvalidJob, NotFound, StaleData
-from axisor_executor.exchange.base import Trade
+from axisor_executor.exchange.base import CrossPosition, Trade
 
 ConfigT = TypeVar("ConfigT")
 
@@ -49,6 +49,7 @@ class Reads(Protocol):
     def running(self) -> Sequence[Trade]: ...
     def open_orders(self) -> Sequence[Trade]: ...
     def finished(self, trade_id: str) -> Trade | None: ...
+    def cross_position(self) -> CrossPosition: ...
     def balance(self) -> int: ...
     def own_trades(self) -> Sequence[Trade]: ...
     def current_id(self, trade_id: str) -> str: ...
@@ -92,6 +93,10 @@ class AccountContext(Generic[ConfigT]):
     def open_orders(self) -> tuple[Trade, ...]:
         """Return the account's limit orders that are not filled yet, oldest first."""
         return tuple(sorted(self.reads.open_orders(), key=lambda trade: (trade.created_at, trade.id)))
+
+    def cross_position(self) -> CrossPosition:
+        """Return the account's one cross position; a ``quantity`` of 0 where it holds nothing."""
+        return self.reads.cross_position()
 
     def own_trades(self) -> tuple[Trade, ...]:
         """Return the running trades and open orders that this automation opened (and what replaced them)."""

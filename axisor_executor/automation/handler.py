@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from axisor_executor.automation.context import AccountContext
 from axisor_executor.automation.decisions import Decision
@@ -30,6 +30,12 @@ class AutomationConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    dry_run: StrictBool = Field(
+        False,
+        description="Decide and record what would be sent, and send nothing. The core sees to it, whatever the type.",
+        examples=[True],
+    )
 
     used_only_by: ClassVar[Mapping[str, frozenset[str]]] = {}
     """Keys that some actions alone use, with those actions. For any other action they count as left out, whatever

@@ -111,7 +111,7 @@ class TestEveryKind:
         if found.outcome == "unknown":
             assert not dead, "looking again at a dead request changes nothing"
         if found.outcome == "executed":
-            assert found.trade == now
+            assert found.evidence == now
         assert found.reason
 
     @pytest.mark.parametrize("action", ON_A_TRADE)
@@ -144,7 +144,7 @@ class TestOpen:
     ) -> None:
         trade = make_trade(state=state)
         found = verdict(OPEN, matches=(trade,), dead=dead, complete=complete)
-        assert (found.outcome, found.trade) == ("executed", trade)
+        assert (found.outcome, found.evidence) == ("executed", trade)
 
     @given(count=st.integers(2, 5), dead=st.booleans())
     def test_more_than_one_is_never_decided_by_us(self, count: int, dead: bool) -> None:

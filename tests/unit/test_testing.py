@@ -7,7 +7,7 @@ import pytest
 from axisor_executor import arithmetic
 from axisor_executor.automation import AutomationConfig, AutomationHandler, act
 from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData, Unavailable
-from axisor_executor.testing import make_context, make_trade
+from axisor_executor.testing import make_context, make_cross_position, make_trade
 
 D = Decimal
 
@@ -120,3 +120,35 @@ def test_states_and_overrides():
     assert make_trade(stoploss=D(45_000), pl=-7).pl == -7
     with pytest.raises(TypeError):
         make_trade(stop_loss=1)
+
+
+def test_a_cross_position_is_consistent():
+    position = make_cross_position(quantity=-1000, entry_price=110_000, leverage=100, last_price=109_000)
+    assert (position.side, position.liquidation) == ("sell", 111_111)
+    assert position.margin == position.running_margin == arithmetic.margin(1000, D(110_000), D(100))
+    assert position.total_pl == arithmetic.pl("sell", 1000, D(110_000), D(109_000)) > 0
+
+
+def test_a_larger_wallet_moves_its_liquidation_away():
+    assert make_cross_position(margin=40_000).liquidation < make_cross_position().liquidation
+    assert make_cross_position(quantity=-100, margin=300_000).liquidation is None
+
+
+def test_one_that_holds_nothing():
+    flat = make_cross_position(quantity=0)
+    assert (flat.side, flat.entry_price, flat.liquidation, flat.running_margin, flat.total_pl) == (
+        None,
+        None,
+        None,
+        0,
+        0,
+    )
+
+
+def test_the_cross_position_is_read_when_it_is_asked_for():
+    seen = context(cross_position=make_cross_position())
+    assert seen.reads.asked == []
+    assert seen.cross_position().id == "position-1"
+    assert seen.reads.asked == ["cross_position"]
+    with pytest.raises(Unavailable, match="could not be read"):
+        context().cross_position()

@@ -1,4 +1,4 @@
-"""Margin Guard: closes, reduces or tops up a trade before it is liquidated."""
+"""Margin Guard: closes, reduces or tops up a trade before it is liquidated; closes or reduces a cross position."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from axisor_executor.errors import Refused
 from axisor_executor.exchange.base import Trade
 from axisor_executor.hookspecs import hookimpl
 from axisor_margin_guard import plan
-from axisor_margin_guard.config import MarginGuardConfig
+from axisor_margin_guard.config import OF_REOPENING, MarginGuardConfig
+from axisor_margin_guard.cross import guard_cross
 from axisor_margin_guard.scan import scan
 
 __all__ = ["MarginGuard", "MarginGuardConfig"]
 
 
 class MarginGuard(AutomationHandler[MarginGuardConfig]):
-    """Guards the job's trade, or with a ``scope`` every running trade in it."""
+    """Guards the job's trade, with a ``scope`` every running trade in it, or the account's cross position."""
 
     type = "margin_guard"
     title = "Margin Guard"
@@ -30,8 +31,24 @@ class MarginGuard(AutomationHandler[MarginGuardConfig]):
     config_model = MarginGuardConfig
 
     def decide(self, context: AccountContext[MarginGuardConfig]) -> Decision:
-        """Decide about one trade or a whole scope; see the README for every outcome."""
+        """Decide about one trade, a whole scope or the cross position; see the README for every outcome."""
+        if context.config.margin_mode == "cross":
+            return guard_cross(context)
         return guard(context) if context.config.scope is None else scan(context)
+
+    def parse_config(self, raw: Mapping[str, Any], action: str) -> MarginGuardConfig:
+        """Validate as any config; what is about reopening counts as left out with ``margin_mode`` ``cross``."""
+        unused = _of_reopening(raw)
+        return super().parse_config({key: value for key, value in raw.items() if key not in unused}, action)
+
+    def ignored(self, raw: Mapping[str, Any], action: str | None = None) -> tuple[str, ...]:
+        """Return the keys that are accepted but not acted on, those that a cross position has no use for among them."""
+        unused = {key for key in _of_reopening(raw) if raw.get(key) is not None}
+        return tuple(sorted(unused.union(super().ignored(raw, action))))
+
+
+def _of_reopening(raw: Mapping[str, Any]) -> frozenset[str]:
+    return OF_REOPENING if raw.get("margin_mode") == "cross" else frozenset()
 
 
 def guard(context: AccountContext[MarginGuardConfig]) -> Decision:

@@ -14,6 +14,8 @@ from axisor_executor.automation.fields import quoted
 Percentage = Annotated[Decimal, Number(above=0, most=100, unit="percent")]
 THRESHOLD = Number(least=5, most=100, unit="percent", if_absent="to act at once")
 _REDUCE = frozenset({"reduce_position"})
+OF_REOPENING = frozenset({"if_unaffordable", "max_reopen_slippage_percent"})
+"""Keys about the reopening of a remainder; a cross position is reduced by one order, so they count as left out."""
 
 
 class MarginGuardConfig(SpendGuards, AutomationConfig):
@@ -29,6 +31,14 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
     action: Literal["close_position", "reduce_position", "add_margin"] = Field(
         description="What to do with a trade: close it, close a part of it, or add margin to it.",
         examples=["add_margin"],
+    )
+    margin_mode: Literal["isolated", "cross"] = Field(
+        "isolated",
+        description=(
+            "Which positions are guarded: isolated trades, or the account's one cross position (close_position and"
+            " reduce_position; without a tradeId or scope)."
+        ),
+        examples=["isolated"],
     )
     reduce_percentage: Percentage | None = Field(
         None,
@@ -111,6 +121,8 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
     @model_validator(mode="after")
     def _complete(self) -> MarginGuardConfig:
         """Refuse what the action or the scope leaves open, naming the key."""
+        if self.margin_mode == "cross":
+            self._check_cross()
         if self.action == "reduce_position" and self.reduce_percentage is None:
             raise ValueError("reduce_percentage: missing; reduce_position needs it (percent, above 0 and up to 100)")
         if self.action == "add_margin" and self.add_margin_amount is None:
@@ -122,6 +134,16 @@ class MarginGuardConfig(SpendGuards, AutomationConfig):
         if self.scope != "selected" and self.selected_positions:
             raise ValueError("selected_positions: only scope selected uses it; set the scope or leave it out")
         return self
+
+    def _check_cross(self) -> None:
+        if self.action == "add_margin":
+            raise ValueError(
+                "margin_mode: cross has no add_margin: a cross position has no margin of its own, it draws on the whole"
+                " cross wallet; use close_position or reduce_position, or margin_mode isolated"
+            )
+        if self.scope is not None or self.selected_positions:
+            key = "scope" if self.scope is not None else "selected_positions"
+            raise ValueError(f"{key}: an account has one cross position; leave it out with margin_mode cross")
 
 
 def _is_blank(value: Any) -> bool:

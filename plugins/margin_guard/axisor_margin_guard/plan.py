@@ -10,7 +10,7 @@ from typing import Any
 from axisor_executor import arithmetic
 from axisor_executor.automation import AddMargin, ClosePosition, Group, OpenPosition, jsonable
 from axisor_executor.errors import Refused, StaleData
-from axisor_executor.exchange.base import Trade
+from axisor_executor.exchange.base import Side, Trade
 from axisor_margin_guard import rules
 from axisor_margin_guard.config import MarginGuardConfig
 
@@ -37,19 +37,29 @@ def assess(trade: Trade, price: Decimal, threshold: Decimal) -> Risk:
     Raises:
         StaleData: entry or liquidation can't be right; the trade is never taken for safe.
     """
-    entry = rules.entry_price(trade)
-    problem = rules.liquidation_problem(trade.side, entry, trade.liquidation)
-    if problem:
-        raise StaleData(f"Trade {trade.id}: {problem}", code="liquidation_invalid", details={"tradeId": trade.id})
-    trigger = rules.trigger_price(trade.side, entry, trade.liquidation, threshold)
+    try:
+        return risk(trade.side, rules.entry_price(trade), trade.liquidation, price, threshold)
+    except ValueError as problem:
+        raise StaleData(
+            f"Trade {trade.id}: {problem}", code="liquidation_invalid", details={"tradeId": trade.id}
+        ) from None
+
+
+def risk(side: Side, entry: Decimal, liquidation: Decimal, price: Decimal, threshold: Decimal) -> Risk:
+    """Return how what was entered and is liquidated at these prices stands at ``price``.
+
+    Raises:
+        ValueError: entry or liquidation can't be right.
+    """
+    trigger = rules.trigger_price(side, entry, liquidation, threshold)
     facts = {
         "currentPrice": price,
         "triggerPrice": trigger,
         "entryPrice": entry,
-        "liquidation": trade.liquidation,
+        "liquidation": liquidation,
         "marginThreshold": threshold,
     }
-    return Risk(rules.is_at_risk(trade.side, price, trigger), facts)
+    return Risk(rules.is_at_risk(side, price, trigger), facts)
 
 
 def needs_balance(config: MarginGuardConfig) -> bool:

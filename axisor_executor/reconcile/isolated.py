@@ -1,14 +1,9 @@
-"""What became of an action whose answer was lost. Pure: the action, what was seen before, what is seen now.
-
-Nothing is concluded from the worker's clock. A signed request is dead once the **exchange's** clock is past its
-timestamp by the signature window and a safety margin: only then does "no effect" mean "not executed".
-"""
+"""What became of an action on an isolated trade whose answer was lost. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -23,42 +18,11 @@ from axisor_executor.automation import (
     SetTakeProfit,
 )
 from axisor_executor.exchange.base import Trade
-
-CLOCK_TOLERANCE = timedelta(seconds=6)
-"""How far our clock, which signs, may be ahead of the exchange's, which says when a trade was closed."""
-
-Outcome = Literal["executed", "not_executed", "superseded", "unknown", "uncertain"]
+from axisor_executor.reconcile.verdict import CLOCK_TOLERANCE, Observation, Verdict, nothing_yet
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The outcome, the trade that shows it, and why in one sentence.
-
-    ``unknown`` means look again later; ``uncertain`` means that looking again can't help.
-    """
-
-    outcome: Outcome
-    reason: str
-    trade: Trade | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What the exchange shows: its clock, the target in whatever state, and every trade with our client id.
-
-    ``complete`` is false where a list was too long to be searched to the end.
-    """
-
-    server_time: datetime
-    trade: Trade | None = None
-    matches: tuple[Trade, ...] = ()
-    complete: bool = True
-
-
-def baseline_of(trade: Trade | None) -> dict[str, Any]:
+def baseline_of_trade(trade: Trade) -> dict[str, Any]:
     """Return what must be remembered of a trade before it is changed, as JSON."""
-    if trade is None:
-        return {}
     return {
         "state": trade.state,
         "quantity": trade.quantity,
@@ -72,22 +36,10 @@ def baseline_of(trade: Trade | None) -> dict[str, Any]:
     }
 
 
-def request_is_dead(timestamp_ms: int, server_time: datetime, *, window: float, margin: float) -> bool:
-    """Return whether a request signed with ``timestamp_ms`` can't be accepted any more (seconds for both limits)."""
-    signed = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    return server_time > signed + timedelta(seconds=window + margin)
-
-
-def judge(action: Action, baseline: Mapping[str, Any], seen: Observation, *, timestamp_ms: int, dead: bool) -> Verdict:
-    """Say what became of ``action``.
-
-    Args:
-        action: what was sent.
-        baseline: :func:`baseline_of` its target, from before.
-        seen: what the exchange shows now.
-        timestamp_ms: what the request was signed with, milliseconds since the epoch.
-        dead: whether the request can't be accepted any more.
-    """
+def judge_trade(
+    action: Action, baseline: Mapping[str, Any], seen: Observation, *, timestamp_ms: int, dead: bool
+) -> Verdict | None:
+    """Say what became of ``action``; ``None`` where it is none on an isolated trade."""
     match action:
         case OpenPosition():
             return _judge_open(seen, dead=dead)
@@ -103,16 +55,7 @@ def judge(action: Action, baseline: Mapping[str, Any], seen: Observation, *, tim
             return _judge_margin(amount, baseline, seen, dead=dead)
         case CashIn(amount=amount):
             return _judge_cash_in(amount, baseline, seen, dead=dead)
-    return Verdict("uncertain", f"no rule recognises the effect of {action.kind}")
-
-
-def _nothing_yet(dead: bool, seen: Observation, why: str) -> Verdict:
-    """No effect is visible: that proves something only once the request is dead and everything was searched."""
-    if not dead:
-        return Verdict("unknown", f"{why}; the request may still be accepted", seen.trade)
-    if not seen.complete:
-        return Verdict("uncertain", f"{why}, but not everything could be searched", seen.trade)
-    return Verdict("not_executed", f"{why}, and the request has expired", seen.trade)
+    return None
 
 
 def _gone(dead: bool) -> Verdict:
@@ -127,7 +70,7 @@ def _judge_open(seen: Observation, *, dead: bool) -> Verdict:
         return Verdict("uncertain", f"more than one trade carries our client id: {ids}")
     if seen.matches:
         return Verdict("executed", "a trade carries our client id", seen.matches[0])
-    return _nothing_yet(dead, seen, "no trade carries our client id")
+    return nothing_yet(dead, seen, "no trade carries our client id")
 
 
 def _judge_close(baseline: Mapping[str, Any], seen: Observation, timestamp_ms: int, *, dead: bool) -> Verdict:
@@ -148,7 +91,7 @@ def _judge_close(baseline: Mapping[str, Any], seen: Observation, timestamp_ms: i
         return Verdict("executed", "the trade is closed", trade)
     if trade.state == "canceled":
         return Verdict("superseded", "the order was canceled", trade)
-    return _nothing_yet(dead, seen, f"the trade is still {trade.state}")
+    return nothing_yet(dead, seen, f"the trade is still {trade.state}")
 
 
 def _passed(trade: Trade, level: Decimal | None, *, up: bool) -> bool:
@@ -170,7 +113,7 @@ def _judge_cancel(seen: Observation, *, dead: bool) -> Verdict:
         return Verdict("executed", "the order is canceled", trade)
     if trade.state != "open":
         return Verdict("superseded", f"the order was filled and is {trade.state}", trade)
-    return _nothing_yet(dead, seen, "the order is still open")
+    return nothing_yet(dead, seen, "the order is still open")
 
 
 def _judge_level(
@@ -191,9 +134,9 @@ def _judge_level(
         return Verdict("superseded", f"the trade is {seen.trade.state}", seen.trade)
     if trails and baseline.get("stoploss_trails"):
         # It moves by itself, perhaps to our very value; ours would have fixed it.
-        return _nothing_yet(dead, seen, "the stoploss is still trailing")
+        return nothing_yet(dead, seen, "the stoploss is still trailing")
     if now == _level(baseline, name) and not trails:
-        return _nothing_yet(dead, seen, f"the {name} is still {now}")
+        return nothing_yet(dead, seen, f"the {name} is still {now}")
     if not dead:
         return Verdict(
             "unknown", f"someone else set the {name} to {now}; the request may still be accepted", seen.trade
@@ -224,7 +167,7 @@ def _judge_amount(what: str, amount: int, change: int, drifts: set[int], seen: O
     if executed and not untouched:
         return Verdict("executed", f"the {what} changed by {change} sats", seen.trade)
     if untouched and not executed:
-        return _nothing_yet(dead, seen, f"the {what} did not change by the amount")
+        return nothing_yet(dead, seen, f"the {what} did not change by the amount")
     if not dead:
         return Verdict("unknown", f"the {what} changed by {change} sats, which proves nothing yet", seen.trade)
     return Verdict("uncertain", f"the {what} changed by {change} sats instead of {amount} or 0", seen.trade)
