@@ -10,7 +10,7 @@ from axisor_executor.cli.environment import database, read_settings
 from axisor_executor.cli.output import console, json_option, plain, write_json
 
 if TYPE_CHECKING:
-    from axisor_executor.cli.findings import Problem
+    from axisor_executor.integrity import Problem
     from axisor_executor.storage.connection import Storage
 
 _ITEMS_SHOWN = 10
@@ -51,22 +51,30 @@ def init() -> None:
 
 
 @db.command(short_help="Look for what would make automations fail.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"How many of each kind are named; by default {_ITEMS_SHOWN}, and 1000 with --json. All are counted.",
+)
 @json_option
-def check(as_json: bool) -> None:
+def check(limit: int | None, as_json: bool) -> None:
     """Look for what would make automations fail; the exit status is 1 if there is anything.
 
     Automations without account, or with one that is gone or another user's; unknown types and invalid configs;
-    credentials that are missing, unreadable or stand in plain text; users with several active accounts. Nothing is
-    changed, and no secret is shown.
+    credentials that are missing, unreadable or stand in plain text; users who are gone, or have several active
+    accounts; actions that are held for ever, and what was left over in our tables. Nothing is changed, and no secret
+    is shown.
 
     \b
     Examples:
       axisor-executor db check
       axisor-executor db check --json | jq .problems
     """
-    from axisor_executor.cli.findings import look
+    from axisor_executor.cli.findings import look_at_all
+    from axisor_executor.integrity.look import LIMIT
 
-    found = look(read_settings(least="CRITICAL"))
+    usual = LIMIT if as_json else _ITEMS_SHOWN
+    found = look_at_all(read_settings(least="CRITICAL"), usual if limit is None else limit)
     if as_json:
         write_json(found.as_dict())
     else:
@@ -77,8 +85,8 @@ def check(as_json: bool) -> None:
             _show(problem)
         count = len(found.problems)
         problems = "1 kind of problem" if count == 1 else f"{count} kinds of problems"
-        out.print(f"[red]{problems}[/]" if count else "[green]✅ No problem found[/]")
-    if found.problems:
+        out.print("[green]✅ No problem found[/]" if found.ok else f"[red]{problems}[/]")
+    if not found.ok:
         raise SystemExit(1)
 
 
@@ -97,16 +105,22 @@ def _refuse_foreign_tables(storage: Storage) -> None:
 
 def _show(problem: Problem) -> None:
     out = console()
-    count = f": {len(problem.items)}" if problem.items else ""
+    count = f": {problem.count}" if problem.count else ""
     out.print(f"❌ {plain(problem.message)}{count}", soft_wrap=True)
-    for item in problem.items[:_ITEMS_SHOWN]:
+    for item in problem.items:
         out.print(f"     {plain(_told(item))}", soft_wrap=True)
-    if len(problem.items) > _ITEMS_SHOWN:
-        out.print(f"     and {len(problem.items) - _ITEMS_SHOWN} more (--json lists all)")
+    if problem.count > len(problem.items):
+        out.print(f"     and {problem.count - len(problem.items)} more (--limit shows more)")
     out.print(f"   → {plain(problem.advice)}", soft_wrap=True)
 
 
 def _told(item: dict[str, Any]) -> str:
-    named = {"automationId": "automation", "accountId": "account", "accountName": "", "userId": "user"}
+    named = {
+        "automationId": "automation",
+        "accountId": "account",
+        "accountName": "",
+        "userId": "user",
+        "executionId": "execution",
+    }
     parts = [f"{named.get(name, name)} {value}".strip() for name, value in item.items() if name != "message"]
     return ", ".join(parts) + (f": {item['message']}" if item.get("message") else "")

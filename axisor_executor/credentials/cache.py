@@ -13,6 +13,7 @@ from cachetools import TTLCache
 
 from axisor_executor.credentials.row import RowJson, StoredCredentials
 from axisor_executor.credentials.secure import SecureCredentials
+from axisor_executor.observe import metrics
 
 
 class _Entry(NamedTuple):
@@ -82,6 +83,7 @@ class CredentialCache:
                     return self._load(name, user_id, row, load), False
         with self._guard:
             self.hits += 1
+        metrics.credentials_lookups.add("hit")
         return found, True
 
     def clear(self) -> None:
@@ -109,6 +111,7 @@ class CredentialCache:
     ) -> SecureCredentials:
         with self._guard:
             self.misses += 1
+        metrics.credentials_lookups.add("miss")
         credentials = load()
         with self._guard:
             self._entries[name] = _Entry(user_id, row.account_id, row.digest, credentials)

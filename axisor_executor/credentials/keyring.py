@@ -53,6 +53,19 @@ class KeyRing:
     def __repr__(self) -> str:
         return f"KeyRing({len(self._keys)} keys)"
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of the keys, the one that writes first; empty for a ring without keys. They give no key away."""
+        return tuple(_derive_once(key).key_id for key in self._keys)
+
+    def newest(self) -> KeyRing:
+        """Return a ring of nothing but the key that writes.
+
+        Raises:
+            SettingsError: there is no key.
+        """
+        return KeyRing(self._present_keys()[:1])
+
     def encrypt(
         self,
         text: SecretStr,
@@ -87,6 +100,22 @@ class KeyRing:
             found, reason = _open_monolith(keys, value), f"can't be decrypted (keys tried: {len(keys)})"
         if found is None:
             raise unreadable(account_id, field, reason)
+        return found
+
+    def readings(self, value: SecretStr, *, account_id: str, field: Field) -> dict[str, SecretStr]:
+        """Return what every key that can read a credential makes of it, by the keys' ids; empty if none can.
+
+        Raises:
+            SettingsError: there is no key.
+        """
+        text = value.get_secret_value()
+        found = {}
+        for cipher in map(_derive_once, self._present_keys()):
+            opened = cipher.open_monolith(text)
+            if opened is None:
+                opened = cipher.open_sealed(text, account_id, field)
+            if opened is not None:
+                found[cipher.key_id] = opened
         return found
 
     def _open_sealed(

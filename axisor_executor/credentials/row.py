@@ -152,7 +152,7 @@ def _read(row_json: RowJson) -> _Found:
     flags = {_flag(value) for _, plain, value in named if plain in _TESTNET}
     if None in flags or len(flags) > 1:
         return _Found({}, False, (), "have a flag isTestnet that is neither true nor false")
-    if not all(_is_text(value) for _, plain, value in named if plain in _FIELDS):
+    if not all(is_text(value) for _, plain, value in named if plain in _FIELDS):
         return _Found({}, False, (), "hold something else than text")
     values: dict[Field, SecretStr] = {}
     warnings: list[str] = []
@@ -165,6 +165,11 @@ def _read(row_json: RowJson) -> _Found:
     return _Found(values, True in flags, tuple(warnings))
 
 
+def field_of(name: object) -> Field | None:
+    """Return which of the three a name in a row means, in any spelling; None for anything else."""
+    return _FIELDS.get(_plain_name(name))
+
+
 def _plain_name(name: object) -> str:
     return re.sub(r"[\s_-]", "", str(name)).casefold()
 
@@ -174,7 +179,8 @@ def _flag(value: object) -> bool | None:
     return True if text in _TRUE else False if text in _FALSE else None
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Tell whether a value in a row can be that of a secret, nothing included."""
     return value is None or isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 
