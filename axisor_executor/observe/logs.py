@@ -6,60 +6,87 @@ application that embeds the library keeps its own set-up. Workers and commands c
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-import structlog
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 ROOT = "axisor_executor"
 JOINERS = "\u200d\ufe0f"  # they hold emoji together
 RUNS = "axisor_executor.runs"
 
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "mark"}
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_debugged: ContextVar[bool] = ContextVar("axisor_debugged", default=False)
+_configured: dict[str, Any] = {"levels": (), "debug_runs": 0.0}
 
 
 class Lines:
-    """Speaks the human lines: ``[EMOJI] AUTOMATION EXECUTOR - text``. Keywords go into the JSON form only."""
+    """Speaks the human lines: ``[EMOJI] AUTOMATION EXECUTOR - text``. Keywords go into the JSON form only.
 
-    def __init__(self, name: str = ROOT) -> None:
-        self._log = structlog.wrap_logger(
-            logging.getLogger(name),
-            processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
-            wrapper_class=structlog.stdlib.BoundLogger,
-        )
+    A line's logger is the module that speaks, so that levels can be set by module.
+    """
 
     def debug(self, text: str, **facts: Any) -> None:
         """🔍 what is being looked at."""
-        self._log.debug(text, mark="🔍", **facts)
+        _say(logging.DEBUG, "🔍", text, facts)
 
     def info(self, text: str, *, mark: str = "📊", **facts: Any) -> None:
         """📊 (or another sign) what goes on."""
-        self._log.info(text, mark=mark, **facts)
+        _say(logging.INFO, mark, text, facts)
 
     def success(self, text: str, **facts: Any) -> None:
         """✅ what was achieved."""
-        self._log.info(text, mark="✅", **facts)
+        _say(logging.INFO, "✅", text, facts)
 
     def execution(self, text: str, **facts: Any) -> None:
         """🎯 what is being carried out."""
-        self._log.info(text, mark="🎯", **facts)
+        _say(logging.INFO, "🎯", text, facts)
 
     def warning(self, text: str, **facts: Any) -> None:
         """⚠️ what should be looked at."""
-        self._log.warning(text, mark="⚠️", **facts)
+        _say(logging.WARNING, "⚠️", text, facts)
 
     def error(self, text: str, **facts: Any) -> None:
         """❌ what failed."""
-        self._log.error(text, mark="❌", **facts)
+        _say(logging.ERROR, "❌", text, facts)
 
     def crash(self, text: str, **facts: Any) -> None:
         """❌ what should never happen: with the traceback (never with its variables)."""
-        self._log.error(text, mark="❌", exc_info=True, **facts)
+        _say(logging.ERROR, "❌", text, facts, is_crash=True)
+
+
+def _say(level: int, mark: str, text: str, facts: dict[str, Any], *, is_crash: bool = False) -> None:
+    caller = sys._getframe(2)  # that of the module which speaks; the standard library's search costs ten times as much
+    logger = _logger(caller.f_globals.get("__name__", ROOT))
+    if not (logger.isEnabledFor(level) or (level == logging.DEBUG and _debugged.get())):
+        return
+    code = caller.f_code
+    record = logger.makeRecord(
+        logger.name,
+        level,
+        code.co_filename,
+        caller.f_lineno,
+        text,
+        (),
+        sys.exc_info() if is_crash else None,
+        code.co_name,
+        {**get_contextvars(), **facts, "mark": mark},
+    )
+    logger.handle(record)
+
+
+@functools.cache
+def _logger(module: str) -> logging.Logger:
+    return logging.getLogger(module if module.startswith(f"{ROOT}.") else ROOT)
 
 
 say = Lines()
@@ -68,8 +95,21 @@ say = Lines()
 @contextmanager
 def about(**facts: str | None) -> Iterator[None]:
     """Bind who and what a block is about to all its lines."""
-    with structlog.contextvars.bound_contextvars(**{key: value for key, value in facts.items() if value is not None}):
+    with bound_contextvars(**{key: value for key, value in facts.items() if value is not None}):
         yield
+
+
+@contextmanager
+def about_run(execution_id: str, **facts: str | None) -> Iterator[None]:
+    """Bind what a run is about to all its lines; one of the sample writes its debug lines whatever the level."""
+    share = _configured["debug_runs"]
+    # By the id, so that all runs of an execution, in whatever process, are of the sample or not.
+    token = _debugged.set(share > 0 and zlib.crc32(execution_id.encode()) < share * 2**32)
+    try:
+        with about(executionId=execution_id, **facts):
+            yield
+    finally:
+        _debugged.reset(token)
 
 
 def run_line(fields: Mapping[str, Any]) -> None:
@@ -83,12 +123,19 @@ def timestamp(moment: datetime | None = None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def maybe_timestamp(moment: datetime | None) -> str | None:
+    """Return an instant as :func:`timestamp` does, ``None`` for none."""
+    return None if moment is None else timestamp(moment)
+
+
 def one_line(text: str, longest: int = 2000) -> str:
     """Return a text of others' fit for a terminal and a database: one printable line, cut where it is long.
 
     Names and ids come from rows and jobs; a line break or an escape sequence in one must not forge a line.
     """
-    kept = "".join(letter if letter.isprintable() or letter in JOINERS else " " for letter in text[: 4 * longest])
+    kept = text[: 4 * longest]
+    if not kept.isprintable():
+        kept = "".join(letter if letter.isprintable() or letter in JOINERS else " " for letter in kept)
     line = " ".join(kept.split())
     return line if len(line) <= longest else f"{line[:longest]}..."
 
@@ -102,9 +149,12 @@ def message_of(error: BaseException, longest: int = 500) -> str:
 
 
 class HumanFormatter(logging.Formatter):
-    """``12:30:05.123 ✅ AUTOMATION EXECUTOR - text``."""
+    """``12:30:05.123 ✅ AUTOMATION EXECUTOR - text``; the one line of a run is for machines in this form, too."""
 
     def format(self, record: logging.LogRecord) -> str:
+        run = getattr(record, "run", None)
+        if run is not None:
+            return _encode(run)
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         mark = getattr(record, "mark", {"DEBUG": "🔍", "INFO": "📊"}.get(record.levelname, "❌"))
         line = f"{moment} {mark} AUTOMATION EXECUTOR - {one_line(record.getMessage())}"
@@ -117,28 +167,40 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         run = getattr(record, "run", None)
         if run is not None:
-            return json.dumps(run, ensure_ascii=False, default=str)
+            return _encode(run)
         fields: dict[str, Any] = {
             "timestamp": timestamp(datetime.fromtimestamp(record.created, UTC)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
         }
-        fields.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD and key != "mark")
+        fields.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        return _encode(fields)
 
 
 def configure(
-    log_format: Literal["human", "json"] = "human", level: str = "INFO", *, stream: TextIO | None = None
+    log_format: Literal["human", "json"] = "human",
+    level: str = "INFO",
+    *,
+    levels: Mapping[str, str] | None = None,
+    debug_runs: float = 0.0,
+    stream: TextIO | None = None,
 ) -> None:
-    """Send the library's lines to ``stream`` (standard error by default). Safe to call again."""
+    """Send the library's lines to ``stream`` (standard error by default). Safe to call again.
+
+    ``levels``: of modules (``axisor_executor.exchange``) that have one of their own. ``debug_runs``: the share of runs,
+    0 to 1, whose debug lines are written whatever the level.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else HumanFormatter())
-    if log_format == "human":
-        handler.addFilter(lambda record: record.name != RUNS)
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]
-    logger.setLevel(level.upper())
     logger.propagate = False
+    for name in _configured["levels"]:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    logger.setLevel(level.upper())
+    for name, own in (levels or {}).items():
+        logging.getLogger(name).setLevel(own.upper())
+    _configured.update(levels=tuple(levels or ()), debug_runs=debug_runs)

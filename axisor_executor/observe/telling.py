@@ -3,54 +3,61 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, Full, Queue
 
+from axisor_executor.observe import metrics
 from axisor_executor.observe.logs import message_of, say
 
-MOST_WAITING = 1000
+MOST_WAITING = 1_000
+MOST_URGENT = 10_000
 
 
 class Teller:
-    """Calls one plugin's observers in order, in a thread of its own.
+    """Calls one plugin's observers in order, what is urgent first, in a thread of its own.
 
     What it can't take because too much is waiting is dropped, and said in the log: an observer that hangs must not
-    grow without end either.
+    grow without end either. What is urgent waits in a line of its own, which other calls can't fill.
     """
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
-        self._calls: Queue[tuple[str, Callable[[], object]]] = Queue(MOST_WAITING)
-        self._lock = threading.Lock()
+        self._urgent: deque[tuple[str, Callable[[], object]]] = deque()
+        self._others: deque[tuple[str, Callable[[], object]]] = deque()
+        self._is_calling = False
+        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def tell(self, hook: str, call: Callable[[], object]) -> None:
+    def tell(self, hook: str, call: Callable[[], object], *, urgent: bool = False) -> None:
         """Have ``call`` made soon; return at once."""
-        try:
-            self._calls.put_nowait((hook, call))
-        except Full:
-            say.error(f"{self.plugin}: {hook} was not called, {MOST_WAITING} calls wait for it already")
-        with self._lock:
+        line, most = (self._urgent, MOST_URGENT) if urgent else (self._others, MOST_WAITING)
+        with self._changed:
+            has_room = len(line) < most
+            if has_room:
+                line.append((hook, call))
+                self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name=f"axisor-tell {self.plugin}", daemon=True)
                 self._thread.start()
+        if not has_room:
+            say.error(f"{self.plugin}: {hook} was not called, {most} calls wait for it already")
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything told so far has been heard; return whether it was in time."""
-        heard = threading.Event()
-        try:
-            self._calls.put(("flush", heard.set), timeout=seconds)
-        except Full:
-            return False
-        return self._thread is None or heard.wait(seconds)
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._urgent or self._others or self._is_calling), seconds)
 
     def _serve(self) -> None:
         while True:
-            try:
-                hook, call = self._calls.get(timeout=60)
-            except Empty:
-                continue
+            with self._changed:
+                self._is_calling = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._urgent or self._others)
+                hook, call = (self._urgent or self._others).popleft()
+                self._is_calling = True
             try:
                 call()
             except BaseException as error:  # noqa: BLE001  an observer must not disturb anything
+                metrics.plugin_errors.add(self.plugin, "observer")
                 say.error(f"{self.plugin}: {hook} raised {type(error).__name__}: {message_of(error)}")
+            del call

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from axisor_executor.observe.logs import ROOT, RUNS, about, configure, run_line, say, timestamp
+from axisor_executor.observe.logs import ROOT, RUNS, about, about_run, configure, run_line, say, timestamp
 
 LINE = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} (\S+) AUTOMATION EXECUTOR - (.*)$")
 
@@ -21,6 +21,7 @@ def _restored() -> Iterator[None]:
     logger = logging.getLogger(ROOT)
     before = logger.handlers[:], logger.level, logger.propagate
     yield
+    configure()
     logger.handlers[:], logger.level, logger.propagate = before[0], before[1], before[2]
 
 
@@ -64,9 +65,10 @@ class TestHumanLines:
         assert "user123" not in human.getvalue()
         assert "tradeId" not in human.getvalue()
 
-    def test_a_run_is_for_machines_only(self, human: io.StringIO) -> None:
-        run_line({"status": "success"})
-        assert human.getvalue() == ""
+    def test_a_runs_line_is_for_machines_here_too(self, human: io.StringIO) -> None:
+        with about(userId="user123"):
+            run_line({"status": "success", "accountName": "Größe"})
+        assert human.getvalue() == '{"status": "success", "accountName": "Größe"}\n'
 
     def test_a_strangers_text_can_not_forge_a_line(self, human: io.StringIO) -> None:
         say.error("bad\n12:00:00.000 ✅ AUTOMATION EXECUTOR - all is well\x1b[2J")
@@ -146,6 +148,67 @@ class TestConfigure:
 
     def test_runs_go_where_the_librarys_lines_go(self) -> None:
         assert logging.getLogger(RUNS).parent is logging.getLogger(ROOT)
+
+
+class TestLevels:
+    """Levels of single modules: what they say goes by their own level, wherever the rest stands."""
+
+    def test_a_module_has_its_own_and_what_is_below_it(self) -> None:
+        stream = io.StringIO()
+        configure("human", "WARNING", levels={f"{ROOT}.exchange": "DEBUG", RUNS: "ERROR"}, stream=stream)
+        speak_as(f"{ROOT}.exchange.calls.caller", "asked")
+        speak_as(f"{ROOT}.run.send", "not heard")
+        run_line({"status": "success"})
+        assert [LINE.match(line).group(2) for line in stream.getvalue().splitlines()] == ["asked"]  # type: ignore[union-attr]
+
+    def test_the_next_configuration_forgets_them(self) -> None:
+        configure("human", "INFO", levels={f"{ROOT}.exchange": "DEBUG"}, stream=io.StringIO())
+        stream = io.StringIO()
+        configure("human", "INFO", stream=stream)
+        speak_as(f"{ROOT}.exchange.calls.caller", "not heard")
+        assert stream.getvalue() == ""
+
+    def test_a_line_names_the_module_that_speaks(self, machine: io.StringIO) -> None:
+        speak_as(f"{ROOT}.run.send", "closing")
+        assert json.loads(machine.getvalue())["logger"] == f"{ROOT}.run.send"
+
+    def test_one_that_is_not_ours_speaks_for_the_library(self, machine: io.StringIO) -> None:
+        speak_as("somebody.else", "hello")
+        assert json.loads(machine.getvalue())["logger"] == ROOT
+
+
+class TestSample:
+    IDS = tuple(f"execution-{number}" for number in range(2000))
+
+    @staticmethod
+    def heard(share: float) -> set[str]:
+        stream = io.StringIO()
+        configure("json", "INFO", debug_runs=share, stream=stream)
+        for execution_id in TestSample.IDS:
+            with about_run(execution_id, userId="user123"):
+                say.debug("looking")
+        return {json.loads(line)["executionId"] for line in stream.getvalue().splitlines()}
+
+    def test_debug_lines_of_a_share_of_the_executions_are_written(self) -> None:
+        assert self.heard(0) == set()
+        assert self.heard(1) == set(self.IDS)
+        assert 300 < len(self.heard(0.2)) < 500
+
+    def test_all_runs_of_an_execution_are_of_the_sample_or_none(self) -> None:
+        assert self.heard(0.2) == self.heard(0.2) <= self.heard(0.5)
+
+    def test_it_ends_with_the_run(self) -> None:
+        stream = io.StringIO()
+        configure("human", "INFO", debug_runs=1, stream=stream)
+        with about_run("execution"):
+            pass
+        say.debug("not heard")
+        assert stream.getvalue() == ""
+
+
+def speak_as(module: str, text: str) -> None:
+    """Say a debug line from a module of this name."""
+    exec("say.debug(text)", {"__name__": module, "say": say, "text": text})
 
 
 class TestTimestamps:

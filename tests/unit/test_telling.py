@@ -108,3 +108,23 @@ def test_an_error_without_words_ends_no_thread(caplog: pytest.LogCaptureFixture)
 
 def test_nothing_told_is_nothing_to_wait_for() -> None:
     assert Teller("plugin").flush(0.01)
+
+
+def test_what_is_urgent_goes_first_and_finds_room(release: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "MOST_WAITING", 2)
+    monkeypatch.setattr(telling, "MOST_URGENT", 3)
+    teller, heard, begun = Teller("plugin"), list[str](), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        release.wait(30)
+
+    teller.tell("axisor_alert", hang)
+    assert begun.wait(10)
+    for number in range(5):
+        teller.tell("axisor_execution_finished", lambda number=number: heard.append(f"other {number}"))  # type: ignore[misc]
+    for number in range(5):
+        teller.tell("axisor_alert", lambda number=number: heard.append(f"urgent {number}"), urgent=True)  # type: ignore[misc]
+    release.set()
+    assert teller.flush(10)
+    assert heard == ["urgent 0", "urgent 1", "urgent 2", "other 0", "other 1"]
