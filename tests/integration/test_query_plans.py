@@ -1,0 +1,89 @@
+"""What is asked again and again never reads the whole ledger, however long it has grown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from axisor_executor import exposition
+from axisor_executor.storage import figures, leftover
+from axisor_executor.storage.connection import Storage
+from tests.harness.world import World
+
+LEDGER = "axisor_executions"
+
+
+class Plans:
+    """Keeps the plan of every query that is made of the ledger."""
+
+    def __init__(self, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.storage = storage
+        self.found: list[tuple[str, str]] = []
+        self._execute: Any = storage._execute
+        monkeypatch.setattr(storage, "_execute", self.explained)
+
+    def explained(self, sql: str, params: tuple[Any, ...]) -> Any:
+        """Have a query planned, then make it."""
+        if sql.startswith("SELECT") and LEDGER in sql:
+            explain = "EXPLAIN QUERY PLAN " if self.storage.is_sqlite else "EXPLAIN "
+            plan = self._execute(explain + sql, params).fetchall()
+            self.found.append((sql, "\n".join(str(row[-1]) for row in plan)))
+        return self._execute(sql, params)
+
+    def without_an_index(self) -> list[str]:
+        """Return the queries that read all rows of the ledger."""
+        return [f"{sql}\n{plan}" for sql, plan in self.found if _reads_all(plan)]
+
+
+def _reads_all(plan: str) -> bool:
+    """Return whether a plan goes through all rows, or through all of an index that is not of a few rows only."""
+    few = "_(live|line|uncertain)"
+    sqlite = rf"^SCAN ({LEDGER}|e)\b(?!.*{few}$)"
+    postgres = rf"Seq Scan on {LEDGER}|Scan (?:using|on) {LEDGER}_(?!live|line|uncertain).*\n(?!.*Index Cond)"
+    return re.search(rf"{sqlite}|{postgres}", plan + "\n", re.MULTILINE) is not None
+
+
+@pytest.fixture
+def plans(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The plans of what this test asks."""
+    with world.storage.connection():
+        if not world.storage.is_sqlite:
+            world.storage.run("SET enable_seqscan = off")  # the table is small, and reading all of it would be quick
+        yield Plans(world.storage, monkeypatch)
+        if not world.storage.is_sqlite:
+            world.storage.run("RESET enable_seqscan")
+
+
+def test_recovery(world: World, plans: Plans) -> None:
+    leftover.due(world.storage, 10)
+    leftover.abandoned(world.storage, 10, grace_seconds=1)
+    leftover.unsent(world.storage, 10, grace_seconds=1)
+    leftover.overdue(world.storage, 10, seconds=1)
+    assert len(plans.found) == 4
+    assert plans.without_an_index() == []
+
+
+def test_figures(world: World, plans: Plans) -> None:
+    figures.performance(world.storage, 3600)
+    figures.performance(world.storage, 3600, user_id="user123")
+    figures.accounts(world.storage, 3600)
+    figures.accounts(world.storage, 3600, worst_first=True)
+    figures.account(world.storage, "acc456", 3600)
+    assert len(plans.found) == 9
+    assert plans.without_an_index() == []
+
+
+def test_metrics(world: World, plans: Plans) -> None:
+    exposition.render(world.parts)
+    assert len(plans.found) == 3
+    assert plans.without_an_index() == []
+
+
+def test_a_query_without_an_index_is_found(world: World, plans: Plans) -> None:
+    world.storage.rows("SELECT id FROM axisor_executions WHERE user_id || '' = ?", "x")
+    assert len(plans.without_an_index()) == 1
+    if not world.storage.is_sqlite:
+        world.storage.rows("SELECT 1 FROM axisor_executions WHERE finished_at > {later}", -1)
+        assert len(plans.without_an_index()) == 2, "no index is compared with a clock that goes on"
