@@ -1,0 +1,205 @@
+"""What is done with automations by hand: add, list, show, switch on and off. Configs are checked before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from axisor_executor import accounts, explain
+from axisor_executor.automation import AutomationHandler
+from axisor_executor.errors import AxisorError, InvalidConfig, NotFound
+from axisor_executor.observe.logs import say, timestamp
+from axisor_executor.run.resolve import is_dry_run_config
+from axisor_executor.runtime import Runtime
+from axisor_executor.storage import automation_rows
+from axisor_executor.storage.automation_rows import AutomationRecord
+
+MOST_NAMED = 5
+RECENT = 5
+
+
+def find(parts: Runtime, reference: str) -> AutomationRecord:
+    """Return the automation of this id, or the only one whose UUID begins so.
+
+    Raises:
+        NotFound: there is none (``automation_not_found``).
+        AxisorError: there are several (``ambiguous_id``); the message names some.
+    """
+    with parts.storage.connection():
+        found = automation_rows.by_id(parts.storage, reference, MOST_NAMED + 1) if reference else []
+    if not found:
+        raise NotFound(f"no automation has the id {reference!r}, or a UUID that begins so", code="automation_not_found")
+    if len(found) > 1:
+        names = ", ".join(one.automation.id for one in found[:MOST_NAMED])
+        raise AxisorError(f"several automations begin with {reference!r}: {names}", code="ambiguous_id", status=400)
+    return found[0]
+
+
+def listed(
+    parts: Runtime,
+    *,
+    user_id: str | None = None,
+    account_id: str | None = None,
+    type: str | None = None,  # noqa: A002  the column's name
+    is_active: bool | None = None,
+) -> list[dict[str, Any]]:
+    """Return automations as :func:`shown`; what is left out does not matter."""
+    with parts.storage.connection():
+        found = automation_rows.listed(
+            parts.storage, user_id=user_id, account_id=account_id, type=type, is_active=is_active
+        )
+    return [shown(record) for record in found]
+
+
+def shown(record: AutomationRecord) -> dict[str, Any]:
+    """Return an automation as JSON; ``account`` is ``None`` where it is bound to none."""
+    automation, account = record.automation, record.automation.account
+    bound = None
+    if account is not None:
+        bound = {
+            "id": account.id,
+            "name": account.name,
+            "exchange": account.exchange_slug,
+            "isActive": account.is_active,
+        }
+    return {
+        "id": automation.id,
+        "userId": automation.user_id,
+        "type": automation.type,
+        "isActive": automation.is_active,
+        "riskLevel": automation.risk_level,
+        "account": bound,
+        "config": automation.config,
+        "createdAt": timestamp(record.created_at),
+        "updatedAt": timestamp(record.updated_at),
+    }
+
+
+def explained(parts: Runtime, reference: str) -> dict[str, Any]:
+    """Return an automation with what is wrong with its config, what nothing acts on, and its last executions."""
+    record = find(parts, reference)
+    problem, ignored = None, list[str]()
+    try:
+        ignored = check_config(parts, record.automation.type, record.automation.config)
+    except AxisorError as error:
+        problem = error.as_dict()
+    wanted = explain.Wanted(automation=record.automation.id)
+    with parts.storage.connection():
+        last = [explain.summary(one) for one in explain.select(parts.storage, wanted, limit=RECENT)]
+    return {**shown(record), "problem": problem, "ignored": ignored, "executions": last}
+
+
+def check_config(parts: Runtime, type: str, config: Any) -> list[str]:  # noqa: A002  the column's name
+    """Have the handler of the type check a config; return the keys that nothing acts on.
+
+    Raises:
+        UnknownAutomationType: no plugin handles the type.
+        InvalidConfig: every problem, the action's included.
+        PluginError: the handler failed.
+    """
+    registered = parts.registry.handler(type)
+    if not isinstance(config, Mapping):
+        raise InvalidConfig(f"config: must be a JSON object, got {config.__class__.__name__}")
+    handler, deciders = registered.handler, parts.executor.deciders
+    seconds = parts.settings.decide_seconds
+    is_dry_run_config(config)
+    return deciders.ask(registered.found, "reading the config", lambda: _check(handler, config), seconds)
+
+
+def _check(handler: AutomationHandler[Any], config: Mapping[str, Any]) -> list[str]:
+    try:
+        action = handler.choose_action(None, config)
+    except InvalidConfig as error:
+        others = min((_problems(handler, config, action) for action in handler.actions), key=len)
+        raise InvalidConfig("; ".join(filter(None, (error.message, others)))) from None
+    handler.parse_config(config, action)
+    return list(handler.ignored(config, action))
+
+
+def _problems(handler: AutomationHandler[Any], config: Mapping[str, Any], action: str) -> str:
+    """Return what is wrong with a config if ``action`` were meant."""
+    try:
+        handler.parse_config(config, action)
+    except InvalidConfig as error:
+        return error.message
+    return ""
+
+
+def add(
+    parts: Runtime,
+    *,
+    user_id: str,
+    account: str,
+    type: str,  # noqa: A002  the column's name
+    config: Mapping[str, Any],
+    automation_id: str | None = None,
+    is_active: bool = True,
+    risk_level: str = "medium",
+) -> tuple[dict[str, Any], bool]:
+    """Add an automation and return it with ``True``; or the one that has this id and is the same, ``False``.
+
+    Args:
+        parts: the runtime.
+        user_id: whose it is.
+        account: the id of the account that it acts on, or its beginning; of the same user.
+        type: its type, of an installed plugin.
+        config: checked before anything is written.
+        automation_id: an id of one's own; a UUID is made where it is left out.
+        is_active: whether it is switched on.
+        risk_level: what the monolith shows.
+
+    Raises:
+        NotFound: this user has no such account (``account_not_found``).
+        UnknownAutomationType, InvalidConfig: nothing could be decided for it.
+        AxisorError: the id is another one's (409, ``automation_exists``), or the tables refuse the row.
+    """
+    check_config(parts, type, config)
+    bound = accounts.find(parts, account).account
+    if bound.user_id != user_id:
+        raise NotFound(f"no account of user {user_id} has the id {account!r}", code="account_not_found")
+    own_id = automation_id or str(uuid4())
+    with parts.storage.write():
+        same_id = [one for one in automation_rows.by_id(parts.storage, own_id, 1) if one.automation.id == own_id]
+        if same_id:
+            before = same_id[0].automation
+            if (before.user_id, before.account_id, before.type, before.config) == (
+                user_id,
+                bound.id,
+                type,
+                dict(config),
+            ):
+                return shown(same_id[0]), False
+            raise AxisorError(f"automation {own_id} is there already", code="automation_exists", status=409)
+        automation_rows.add(
+            parts.storage,
+            automation_id=own_id,
+            user_id=user_id,
+            account_id=bound.id,
+            type=type,
+            config=config,
+            is_active=is_active,
+            risk_level=risk_level,
+        )
+        added = find(parts, own_id)
+    say.success(f"Automation {own_id} was added for account {bound.name}")
+    return shown(added), True
+
+
+def set_active(parts: Runtime, reference: str, is_active: bool) -> tuple[dict[str, Any], bool]:
+    """Switch an automation on or off; return it, and whether that changed anything.
+
+    One whose config can't be used is not switched on: its runs would only fail.
+
+    Raises:
+        NotFound, AxisorError: as :func:`find`.
+        UnknownAutomationType, InvalidConfig: what keeps it from being switched on.
+    """
+    automation = find(parts, reference).automation
+    if is_active:
+        check_config(parts, automation.type, automation.config)
+    changed = automation.is_active != is_active
+    if changed:
+        with parts.storage.write():
+            automation_rows.set_active(parts.storage, automation.id, is_active)
+    return shown(find(parts, automation.id)), changed
