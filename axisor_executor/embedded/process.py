@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -71,9 +72,10 @@ class Guard:
     Args:
         remove: directory deleted after the children were stopped by the guard.
         grace: seconds between asking and killing.
+        holds: a file descriptor that stays open until everything was stopped, such as that of a locked file.
     """
 
-    def __init__(self, *, remove: Path | None = None, grace: float = 5.0) -> None:
+    def __init__(self, *, remove: Path | None = None, grace: float = 5.0, holds: int | None = None) -> None:
         read_end, self.lifeline = self._open_pipe()
         try:
             self._process = subprocess.Popen(
@@ -82,6 +84,7 @@ class Guard:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
+                pass_fds=() if holds is None else (holds,),
                 start_new_session=True,  # Ctrl-C and a closed terminal must not reach it
             )
         except BaseException:
@@ -161,6 +164,7 @@ class ChildProcess:
         self._guard: Guard | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._buried = False
+        self._burying = threading.Lock()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -332,8 +336,9 @@ class ChildProcess:
 
     def _bury(self, ended: subprocess.Popen[bytes]) -> int:
         # At once and only once after the leader was reaped: later on its number may be another program's.
-        if not self._buried:
-            self._buried = True
+        with self._burying:
+            first, self._buried = not self._buried, True
+        if first:
             self._kill_group(signal.SIGKILL)
             if self._lifeline is not None:
                 _tell(self._lifeline, f"ended {ended.pid}")

@@ -31,14 +31,23 @@ class PrivateRedis:
     Args:
         port: fixed port; a free one by default.
         options: further server options, such as ``("--maxmemory", "2mb")``.
+        output: file for its log; one that goes with it by default.
         start_timeout: seconds until it must answer.
     """
 
     host: Final = LOOPBACK
 
-    def __init__(self, *, port: int | None = None, options: Sequence[str] = (), start_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        options: Sequence[str] = (),
+        output: Path | None = None,
+        start_timeout: float = 10.0,
+    ) -> None:
         self.port = port or 0
         self._options = tuple(options)
+        self._output = output
         self._start_timeout = start_timeout
         self._child: ChildProcess | None = None
 
@@ -94,7 +103,7 @@ class PrivateRedis:
         settings_as_options = [part for key, value in settings.items() for part in (f"--{key}", value)]
         child = ChildProcess(
             [program, *settings_as_options, *self._options],
-            output=directory / "server.log",
+            output=self._output or directory / "server.log",
             # An unknown locale in the environment stops the server.
             env={**os.environ, "LC_ALL": "C"},
             cwd=directory,
@@ -103,9 +112,10 @@ class PrivateRedis:
             remove=directory,
         )
         try:
+            written = child.mark()
             child.start()
             # Its own log says that *it* listens: whatever else answers on the port is not ours.
-            child.wait_for_line("Ready to accept connections", timeout=self._start_timeout)
+            child.wait_for_line("Ready to accept connections", timeout=self._start_timeout, since=written)
             child.wait_until(lambda: _answers_ping(port), timeout=self._start_timeout, what="an answer to PING")
         except BaseException:
             child.stop()
@@ -191,7 +201,7 @@ def free_port() -> int:
     if outgoing - lowest > 1_000:
         for _ in range(100):
             port = lowest + secrets.randbelow(outgoing - lowest)
-            if _can_listen(port):
+            if can_listen(port):
                 return port
     with socket.socket() as any_port:
         any_port.bind((LOOPBACK, 0))
@@ -205,7 +215,8 @@ def _first_outgoing_port() -> int:
         return 32_768
 
 
-def _can_listen(port: int) -> bool:
+def can_listen(port: int) -> bool:
+    """Return whether nothing listens on a loopback port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

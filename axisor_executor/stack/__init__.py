@@ -1,0 +1,1 @@
+"""``axisor-executor up``: everything on one machine, with its state in a folder, kept running."""

@@ -1,0 +1,197 @@
+"""What a stack is to be, settled and checked before anything is started or changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from axisor_executor.embedded import can_listen, find_redis_server, free_port
+from axisor_executor.errors import AxisorError
+from axisor_executor.settings import Settings, load_settings
+from axisor_executor.stack.folder import Mode, StackFolder, fingerprint
+from axisor_executor.stack.parts import http_extra_missing, require_paper
+
+USUAL_PORT: Final = 8420
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for.
+
+    Attributes:
+        mode: ``None``: as the folder was made.
+        port: of the HTTP API; ``None``: as last time, 0: a free one.
+        processes, threads: of each lane's workers.
+        every_seconds: between two jobs for each paper automation; 0: none.
+    """
+
+    mode: Mode | None = None
+    port: int | None = None
+    processes: int = 1
+    threads: int = 8
+    every_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Loopback ports; ``None``: that part is somebody else's, or not run."""
+
+    redis: int | None
+    paper: int | None
+    http: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stack is.
+
+    Attributes:
+        variables: the settings that it adds to those of the environment.
+        settings: all of them, checked.
+        http_missing: the module without which there is no HTTP API.
+    """
+
+    folder: StackFolder
+    mode: Mode
+    wanted: Wanted
+    ports: Ports
+    variables: Mapping[str, str]
+    settings: Settings
+    http_missing: str | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of this stack's processes."""
+        return {**os.environ, **self.variables}
+
+
+def mode_of(folder: StackFolder, wanted: Mode | None) -> Mode:
+    """Return what the stack is to be.
+
+    Raises:
+        AxisorError: nothing says which (``mode_missing``), or the folder is of the other kind (``mode_differs``).
+    """
+    made: Mode | None = folder.remembered().get("mode")
+    if wanted is None and made is None:
+        raise AxisorError(
+            "say --paper (a simulated exchange, nothing to lose) or --live (LN Markets, real money)",
+            code="mode_missing",
+        )
+    if wanted is not None and made is not None and wanted != made:
+        raise AxisorError(
+            f"{folder.path} was made with --{made}, and its accounts are of no use with --{wanted}: "
+            "choose another folder with --dir",
+            code="mode_differs",
+        )
+    return wanted or made or "paper"
+
+
+def exchange_url() -> str:
+    """Return where a live stack would trade, without looking at any other setting."""
+    return os.environ.get("LN_MARKETS_API_URL") or str(Settings.model_fields["exchange_url"].default)
+
+
+def make_plan(folder: StackFolder, mode: Mode, wanted: Wanted) -> Plan:
+    """Settle everything that can be known before the start; the folder is locked by now.
+
+    Raises:
+        AxisorError: a port is taken (``port_taken``); the key differs from the folder's (``key_differs``), or is lost.
+        EmbeddedServerError: something that has to be started is not installed.
+        SettingsError: the environment's settings can't be used.
+    """
+    if mode == "paper":
+        require_paper()
+    http_missing = http_extra_missing()
+    ports = _ports(folder, mode, wanted, http=http_missing is None)
+    variables = _variables(folder, mode, ports)
+    with in_force(variables):
+        settings = load_settings()
+    return Plan(folder, mode, wanted, ports, variables, settings, http_missing)
+
+
+@contextmanager
+def in_force(variables: Mapping[str, str]) -> Iterator[None]:
+    """Put variables into this process's environment for the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def variables_of(folder: StackFolder) -> dict[str, str]:
+    """Return the variables of the stack in a folder, as its last run had them."""
+    remembered = folder.remembered()
+    ports = Ports(**{"redis": None, "paper": None, "http": None, **remembered.get("ports", {})})
+    return _variables(folder, remembered.get("mode", "live"), ports)
+
+
+def standing(folder: StackFolder) -> dict[str, Any]:
+    """Return how the stack in a folder stands: ``running``, its process, and what that has noted of its parts."""
+    pid = folder.holder()
+    return {"folder": str(folder.path), "running": pid is not None, "pid": pid, **folder.running()}
+
+
+def _ports(folder: StackFolder, mode: Mode, wanted: Wanted, *, http: bool) -> Ports:
+    last = folder.remembered().get("ports", {})
+    redis = None
+    if not os.environ.get("REDIS_URL"):
+        find_redis_server()
+        redis = _again(last.get("redis"))
+    return Ports(
+        redis=redis,
+        paper=_again(last.get("paper")) if mode == "paper" else None,
+        http=_http_port(wanted.port, last.get("http")) if http else None,
+    )
+
+
+def _again(last: int | None) -> int:
+    """Return the port of the last run, so that what was told of it still holds; a free one where it is taken."""
+    return last if last and can_listen(last) else free_port()
+
+
+def _http_port(wanted: int | None, last: int | None) -> int:
+    if wanted == 0:
+        return free_port()
+    port = wanted or last or USUAL_PORT
+    if not can_listen(port):
+        raise AxisorError(
+            f"port {port} is taken by another program, or may not be used: choose one with --port; 0 takes a free one",
+            code="port_taken",
+        )
+    return port
+
+
+def _variables(folder: StackFolder, mode: Mode, ports: Ports) -> dict[str, str]:
+    own = {"ENCRYPTION_KEY": folder.encryption_key()} if _uses_own_key(folder) else {}
+    if ports.redis is not None:
+        own["REDIS_URL"] = f"redis://127.0.0.1:{ports.redis}/0"
+    elif mode == "paper" and "AXISOR_QUEUE_PREFIX" not in os.environ:
+        # A Redis that others use, too: their workers must not take these jobs, nor the other way round.
+        own["AXISOR_QUEUE_PREFIX"] = f"axisor-paper-{fingerprint(str(folder.path))[:8]}"
+    if not os.environ.get("DATABASE_URL"):
+        own["DATABASE_URL"] = f"sqlite:///{folder.database}"
+    if ports.paper is not None:
+        own["LN_MARKETS_API_URL"] = f"http://127.0.0.1:{ports.paper}"
+    return own
+
+
+def _uses_own_key(folder: StackFolder) -> bool:
+    given = os.environ.get("ENCRYPTION_KEY")
+    if not given:
+        return True
+    if folder.has_key and folder.encryption_key() != given:
+        raise AxisorError(
+            f"ENCRYPTION_KEY is set and differs from the key in {folder.path}: unset it, or name the keys that are to "
+            "be read, too, in AXISOR_ENCRYPTION_KEYS",
+            code="key_differs",
+        )
+    return folder.has_key
