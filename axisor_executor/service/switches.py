@@ -1,0 +1,142 @@
+"""Pause and resume over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from axisor_executor import switching
+from axisor_executor.errors import InvalidJob, NotFound
+from axisor_executor.observe.logs import timestamp
+from axisor_executor.service import shapes
+from axisor_executor.service.access import Operator, Reader, check_unbound, check_user
+from axisor_executor.service.bodies import SwitchBody, body_schema, read
+from axisor_executor.service.parts import PartsOf
+from axisor_executor.storage import accounts, switches
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.switches import Scope, Switch
+from axisor_executor.storage.tokens import Token
+
+router = APIRouter(prefix="/api/switches", tags=["switches"])
+
+
+class Which(BaseModel):
+    """The switch that is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scope: Scope
+    id: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+@router.get("", summary="List the switches")
+def list_switches(token: Reader, parts: PartsOf) -> shapes.SwitchList:
+    """List the switches that are set. A token that is bound to a user sees those of that user's accounts only."""
+    with parts.storage.connection():
+        found = visible(parts.storage, token)
+    return shapes.SwitchList(
+        switches=[
+            shapes.ShownSwitch(
+                scope=one.scope,
+                id=one.scope_id or None,
+                mode=one.mode,
+                reason=one.reason,
+                created_at=timestamp(one.created_at),
+            )
+            for one in found
+        ]
+    )
+
+
+def visible(storage: Storage, token: Token) -> list[Switch]:
+    """Return the switches that a token may know of, oldest first."""
+    return [
+        one
+        for one in switches.listed(storage)
+        if token.user_id is None or token.user_id == _owner(storage, one.scope, one.scope_id)
+    ]
+
+
+@router.post("", openapi_extra=body_schema(SwitchBody), summary="Pause")
+async def pause(request: Request, token: Operator, parts: PartsOf) -> shapes.Paused:
+    """Stop sending in a scope. Answers once no request can leave in it any more, and lists what was already out.
+
+    That takes up to the signature window (`AXISOR_SIGNATURE_WINDOW_SECONDS` and some seconds) where a request is on
+    its way. The switch is set from the first instant on, also if the client does not wait for the answer.
+    """
+    body = await read(request, SwitchBody)
+
+    def set_it() -> switching.Paused:
+        with parts.storage.connection():
+            _check(parts.storage, token, body.scope, body.id, must_exist=True)
+            return switching.pause(
+                parts.storage,
+                body.scope,
+                body.id or "",
+                mode=body.mode,
+                reason=body.reason,
+                window_seconds=parts.runtime.settings.signature_window_seconds,
+            )
+
+    paused = await run_in_threadpool(set_it)
+    return shapes.Paused(
+        scope=body.scope,
+        id=body.id,
+        mode=body.mode,
+        already_out=[
+            shapes.AlreadyOut(
+                execution_id=one.execution_id,
+                account_id=one.account_id,
+                action=one.action.kind,
+                trade_id=one.action.target,
+                status=one.status,
+            )
+            for one in paused.already_out
+        ],
+    )
+
+
+@router.delete("", summary="Resume")
+def resume(token: Operator, parts: PartsOf, query: Annotated[Which, Query()]) -> shapes.Resumed:
+    """Take a switch away; what waited for it goes on at once. One that is not set is no error."""
+    with parts.storage.connection():
+        _check(parts.storage, token, query.scope, query.id, must_exist=False)
+        return shapes.Resumed(removed=switching.resume(parts.storage, query.scope, query.id or ""))
+
+
+def _check(storage: Storage, token: Token, scope: Scope, scope_id: str | None, *, must_exist: bool) -> None:
+    """Refuse scopes that make no sense, that are not there, or that this token has no business in.
+
+    Raises:
+        InvalidJob: 400, ``invalid_scope``.
+        AxisorError: 403, ``forbidden``: the scope concerns all users, the token one.
+        NotFound: ``scope_not_found``.
+    """
+    if (scope == "all") != (scope_id is None):
+        raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
+    if scope_id is None or scope == "exchange":
+        check_unbound(token)
+    if scope_id is None:
+        return
+    missing = NotFound(f"{scope.capitalize()} {scope_id} not found", code="scope_not_found")
+    if scope == "exchange":
+        known = storage.one("SELECT 1 FROM exchanges WHERE slug = ?", scope_id) is not None
+    else:
+        owner = _owner(storage, scope, scope_id)
+        known = owner is not None
+        check_user(token, owner or "", missing)
+    if must_exist and not known:
+        raise missing
+
+
+def _owner(storage: Storage, scope: Scope, scope_id: str) -> str | None:
+    """Return the user whose account or automation it is; ``None`` where it is nobody's."""
+    found: accounts.Account | accounts.Automation | None = None
+    if scope == "account":
+        found = accounts.account(storage, scope_id)
+    elif scope == "automation":
+        found = accounts.automation(storage, scope_id)
+    return None if found is None else found.user_id

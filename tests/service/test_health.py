@@ -1,0 +1,127 @@
+"""Health: what real workers show, and what is said when jobs are not carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from axisor_executor.embedded import PrivateRedis
+from axisor_executor.errors import Unavailable
+from axisor_executor.limits.breaker import AccountRef
+from axisor_executor.service import create_app
+from axisor_executor.storage import tokens
+from tests.harness.world import World
+from tests.service.conftest import Client, client_of, served
+
+PATH = "/api/health/workers"
+
+
+def worker_row(world: World, *, seconds: float = 0, counters: dict[str, Any] | None = None, pid: int = 11) -> None:
+    """Put a worker's row into the database, as one that showed itself `seconds` ago has left it."""
+    world.storage.run(
+        "INSERT INTO axisor_workers (id, host, pid, started_at, heartbeat_at, counters) "
+        "VALUES (?, 'host-1', ?, {now}, {later}, ?)",
+        f"w{pid}",
+        pid,
+        -seconds,
+        counters,
+    )
+
+
+def test_with_a_real_worker_it_is_healthy(world: World, admin: Client, tmp_path: Path) -> None:
+    entry = world.automation(world.account(), "auto_entry", {"side": "b", "quantity": 100, "trigger_price": 1})
+    with world.worker(tmp_path / "worker.log", threads=3):
+        admin("POST", "/api/automation/execute?wait=60", json=world.job(entry))
+        found = admin.get(PATH)
+    assert (found["status"], found["problems"]) == ("healthy", [])
+    assert (found["processes"], found["threads"]) == (1, 3)
+    (worker,) = found["workers"]
+    assert (worker["alive"], worker["threads"], worker["queues"]) == (True, 3, ["protect", "default"])
+    assert found["lanes"]["default"]["workers"] == found["lanes"]["protect"]["workers"] == 1
+    assert found["lanes"]["default"]["queued"] == 0
+    assert found["redis"]["ok"]
+    assert found["database"] == {"ok": True, "kind": "sqlite" if world.storage.is_sqlite else "postgresql"}
+    assert found["breakers"] == []
+
+
+def test_without_a_worker_it_is_unhealthy(world: World, admin: Client) -> None:
+    world.enqueue(world.job("auto789"))
+    answer = admin("GET", PATH)
+    found = answer.json()
+    assert (answer.status_code, found["status"], found["problems"]) == (503, "unhealthy", ["no worker is alive"])
+    assert found["lanes"]["default"]["queued"] == found["lanes"]["default"]["messages"] == 1
+
+
+def test_a_lane_that_nobody_takes_is_unhealthy(world: World, admin: Client) -> None:
+    worker_row(world, counters={"threads": 2, "queues": ["default"]})
+    answer = admin("GET", PATH)
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["no worker takes the lane protect"])
+    worker_row(world, counters={"threads": 2, "queues": ["protect"]}, pid=22)
+    assert admin.get(PATH)["status"] == "healthy"
+
+
+def test_a_worker_that_died_degrades_for_a_while(world: World, admin: Client) -> None:
+    worker_row(world)
+    worker_row(world, seconds=60, pid=22)
+    found = admin.get(PATH)
+    assert found["status"] == "degraded"
+    assert found["problems"][0].startswith("the worker host-1 pid 22 is silent for 6")
+    assert [one["alive"] for one in found["workers"]] == [True, False]
+    assert found["processes"] == 1
+    world.storage.run("UPDATE axisor_workers SET heartbeat_at = {later} WHERE pid = 22", -3600)
+    found = admin.get(PATH)
+    assert (found["status"], len(found["workers"])) == ("healthy", 2)
+    world.storage.run("UPDATE axisor_workers SET heartbeat_at = {later} WHERE pid = 22", -90_000)
+    assert len(admin.get(PATH)["workers"]) == 1
+
+
+def test_a_job_that_is_not_begun_degrades(world: World, admin: Client) -> None:
+    worker_row(world)
+    world.make_older(world.enqueue(world.job("auto789")), seconds=120)
+    found = admin.get(PATH)
+    assert found["status"] == "degraded"
+    assert 120 <= found["lanes"]["default"]["oldestQueuedSeconds"] < 600
+    assert found["problems"][0].startswith("1 jobs are queued on the lane default, the oldest for 12")
+    assert found["lanes"]["protect"]["oldestQueuedSeconds"] is None
+
+
+def test_an_open_breaker_degrades(world: World, admin: Client) -> None:
+    worker_row(world)
+    for number in range(world.settings.breaker_failures):
+        account = AccountRef(id=f"a{number}", name="Main Account", user_id="user123", fingerprint="f")
+        failure = Unavailable("the exchange does not answer")
+        world.parts.breakers.report("lnmarkets@host", account, mutating=False, failure=failure)
+    found = admin.get(PATH)
+    assert found["status"] == "degraded"
+    assert [(one["exchange"], one["state"]) for one in found["breakers"]] == [("lnmarkets@host", "open")]
+    assert found["problems"] == ["calls to the exchange lnmarkets@host are held back"]
+
+
+def test_without_redis_it_is_unhealthy_and_jobs_are_taken_all_the_same(world: World, own_redis: PrivateRedis) -> None:
+    world.restart(redis_url=own_redis.url)
+    worker_row(world)
+    with client_of(world) as admin:
+        assert admin.get(PATH)["redis"]["ok"]
+        own_redis.stop()
+        answer = admin("GET", PATH)
+        assert answer.status_code == 503
+        assert answer.json()["problems"] == ["Redis can't be reached: jobs are taken, and carried out when it is back"]
+        assert answer.json()["lanes"]["default"]["messages"] is None
+        assert admin("POST", "/api/automation/execute", json=world.job("auto789")).status_code == 202
+
+
+def test_without_the_database_every_answer_is_an_error(world: World) -> None:
+    text, _ = tokens.create(world.storage, "one", tokens.SCOPES)
+    away = "postgresql://axisor:canary-word@127.0.0.1:1/axisor"
+    from axisor_executor.runtime import Runtime
+
+    lost = Runtime(world.settings.model_copy(update={"database_url": away}), registry=world.parts.registry)
+    with served(create_app(lost)) as base:
+        client = Client(base, text)
+        for method, path in (("GET", PATH), ("POST", "/api/automation/execute"), ("GET", "/nothing")):
+            assert client.error(method, path, json={}) == (503, "database_unavailable")
+        assert "Retry-After" in client("GET", PATH).headers
+        assert Client(base, None)("GET", "/healthz").status_code == 204
+        client.close()
+    assert "canary-word" not in "".join(client.heard)
+    lost.close()
