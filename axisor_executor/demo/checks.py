@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from axisor_executor.demo.garbage import PIECES
-from axisor_executor.demo.paper import Row
 from axisor_executor.demo.perform import Evidence, Played
 from axisor_executor.demo.scenario import Change
+from axisor_executor.embedded.paper import Row
 
 _SHOWN = 3
 
@@ -47,7 +47,8 @@ def check(evidence: Evidence) -> list[Check]:
                 _unexplained,
                 _count(evidence.requests, "requests"),
             ),
-            ("All other trades are as they were", _touched, f"{len(_bystanders(evidence))} trades"),
+            ("Each cross position holds what the jobs left of it", _wrong_rest, _count(_cross(evidence), "positions")),
+            ("All other trades are as they were", _touched, f"{len(_bystanders(evidence))} trades and positions"),
             ("Results name the automation's own account", _wrong_results, f"{len(evidence.played)} results"),
             ("TradeLog has a row for each run that acted or failed", _wrong_log, f"{len(evidence.trade_log)} rows"),
             ("One key, one execution; a message, one execution", _doubled, f"{len(evidence.execution_ids)} executions"),
@@ -65,7 +66,23 @@ def expected_effects(played: Played, evidence: Evidence) -> list[Effect]:
 def effects(evidence: Evidence) -> list[Effect]:
     """Return what was changed, as the exchange's journal tells."""
     names = {account_id: name for name, account_id in evidence.stage.exchange_ids.items()}
-    return [_effect(names[row["accountId"]], row, evidence.after[row["tradeId"]]) for row in evidence.effects]
+    answers = {row["seq"]: row["answer"] for row in evidence.requests}
+    return [
+        _effect(names[row["accountId"]], row, _changed(row, evidence), answers.get(row["requestSeq"]) or {})
+        for row in evidence.effects
+    ]
+
+
+def _changed(effect: Row, evidence: Evidence) -> Row:
+    """Return the trade that an effect was on; where it was an order on a cross position, that."""
+    if effect["kind"] not in ("cross_order", "cross_close"):
+        return evidence.after[effect["tradeId"]]
+    ids = evidence.stage.exchange_ids
+    return next(row for row in _cross(evidence) if ids[row["account"]] == effect["accountId"])
+
+
+def _cross(evidence: Evidence) -> tuple[Row, ...]:
+    return tuple(row for row in evidence.after.values() if row["cross"])
 
 
 def _expected(change: Change, played: Played, evidence: Evidence) -> Effect:
@@ -81,8 +98,8 @@ def _new_trade_id(result: dict[str, object]) -> str:
     return str(new or result.get("tradeId"))
 
 
-def _effect(account: str, row: Row, trade: Row) -> Effect:
-    """Read a row of the exchange's journal; what was opened is looked up in the trade itself."""
+def _effect(account: str, row: Row, trade: Row, answer: Row) -> Effect:
+    """Read a row of the journal; what was opened is looked up in the trade itself, a cross order in the answer."""
     match row["kind"]:
         case "open":
             return Effect(account, f"open {trade['side']}", trade["id"], trade["quantity"])
@@ -90,6 +107,8 @@ def _effect(account: str, row: Row, trade: Row) -> Effect:
             return Effect(account, "add_margin", trade["id"], row["amount"])
         case "set_takeprofit" | "set_stoploss" as kind:
             return Effect(account, kind, trade["id"], row["value"])
+        case "cross_order" | "cross_close" as kind:
+            return Effect(account, kind, trade["id"], answer.get("quantity"))
         case kind:
             return Effect(account, str(kind), trade["id"])
 
@@ -110,7 +129,7 @@ def _foreign_keys(evidence: Evidence) -> list[str]:
     recorded = {(str(action.timestamp_ms), action.account_id) for one in evidence.played for action in one.ledger}
     wrong = []
     for effect in evidence.effects:
-        request, owner = requests.get(effect["requestSeq"]), evidence.after[effect["tradeId"]]["account"]
+        request, owner = requests.get(effect["requestSeq"]), _changed(effect, evidence)["account"]
         holding = stage.people[owner]
         if request is None or request["key"] != holding.key or effect["accountId"] != stage.exchange_ids[owner]:
             wrong.append(f"{effect['kind']} of a trade of {owner} was signed with another account's key")
@@ -143,6 +162,22 @@ def _unexplained(evidence: Evidence) -> list[str]:
     wrong = [f"the request of {stamp} stands nowhere in the ledger" for stamp, _ in (sent - recorded).elements()]
     wrong += [f"the action of {stamp} never reached the exchange" for stamp, _ in (recorded - sent).elements()]
     return wrong + [f"{action.action.kind} is {action.status}" for action in ledger if action.status != "confirmed"]
+
+
+def _wrong_rest(evidence: Evidence) -> list[str]:
+    """Compare each cross position with what it held before, less what the jobs were to take: never turned."""
+    taken: Counter[str] = Counter()
+    for one in evidence.played:
+        for effect in expected_effects(one, evidence):
+            if effect.kind in ("cross_order", "cross_close"):
+                taken[effect.trade_id] += int(effect.value or 0)
+    wrong = []
+    for row in _cross(evidence):
+        before = evidence.stage.before[row["id"]]
+        left = before["quantity"] - taken[row["id"]]
+        if (row["quantity"], row["side"]) != (left, before["side"] if left else None):
+            wrong.append(f"that of {row['account']} holds {row['quantity']} USD ({row['side']}), not {left}")
+    return wrong
 
 
 def _bystanders(evidence: Evidence) -> list[str]:

@@ -6,10 +6,9 @@ import importlib.util
 
 from axisor_executor.demo.scenario import TYPES
 from axisor_executor.embedded import find_redis_server
+from axisor_executor.embedded.paper import MODULE as PAPER
 from axisor_executor.errors import AxisorError
 from axisor_executor.plugins import Registry, discover, load
-
-PAPER = "axisor_paper_exchange"
 
 
 def require_parts() -> Registry:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from axisor_executor.credentials import Format, KeyRing, SecureCredentials, write_credentials
-from axisor_executor.demo.paper import Paper
+from axisor_executor.embedded.paper import Paper
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.models import AccountRow, ExchangeRow

@@ -10,9 +10,9 @@ from typing import Any
 from axisor_executor import runtime
 from axisor_executor.api import enqueue, get_result
 from axisor_executor.demo.garbage import Producer
-from axisor_executor.demo.paper import Row
 from axisor_executor.demo.stack import Stack
 from axisor_executor.demo.stage import Cast, Stage, trades
+from axisor_executor.embedded.paper import Row
 from axisor_executor.errors import AxisorError
 from axisor_executor.storage import actions, executions
 from axisor_executor.storage.actions import LedgerAction

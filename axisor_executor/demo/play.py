@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from axisor_executor.demo.checks import Check, check
-from axisor_executor.demo.interrupts import Interrupts
 from axisor_executor.demo.keep import how_to_go_on, keep_running
 from axisor_executor.demo.leaks import check_leaks, redis_texts
 from axisor_executor.demo.parts import require_parts
@@ -17,6 +16,7 @@ from axisor_executor.demo.perform import Evidence, gather, send_jobs, wait_for_e
 from axisor_executor.demo.show import Screen, job_row
 from axisor_executor.demo.stack import Stack
 from axisor_executor.demo.stage import set_stage
+from axisor_executor.embedded.interrupts import Interrupts
 
 INTERRUPTED = 130
 

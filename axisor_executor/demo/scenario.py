@@ -1,7 +1,7 @@
-"""What happens in the demo: trades that users open by hand, and jobs with what is expected of each.
+"""What happens in the demo: positions that users open by hand, and jobs with what is expected of each.
 
-The trades are opened at 50 000 USD; the price then falls to 47 000 and the jobs come in. A long at 10x (liquidation
-about 45 450) has then used up two thirds of its way to the liquidation, one at 3x a quarter.
+The positions are opened at 50 000 USD; the price then falls to 47 000 and the jobs come in. A long at 10x (liquidation
+about 45 450) has then used up two thirds of its way to the liquidation, one at 3x a quarter, a cross long nearly half.
 """
 
 from __future__ import annotations
@@ -15,25 +15,29 @@ from axisor_executor.exchange.base import Side
 OPENING_PRICE = 50_000
 PRICE = 47_000
 
-Kind = Literal["open", "close", "add_margin", "set_takeprofit", "set_stoploss"]
+CROSS_MARGIN = 300  # sats in the cross wallet for each USD of the position
+
+Kind = Literal["open", "close", "add_margin", "set_takeprofit", "set_stoploss", "cross_order", "cross_close"]
 
 
 @dataclass(frozen=True)
 class Position:
-    """A trade that a user opens by hand; ``name`` is how the jobs below call it."""
+    """A trade, or an account's cross position, that a user opens by hand; ``name`` is how the jobs below call it."""
 
     name: str
     account: str
     side: Side = "buy"
     leverage: int = 10
     quantity: int = 100
+    margin_mode: Literal["isolated", "cross"] = "isolated"
 
 
 @dataclass(frozen=True)
 class Change:
     """One change on the exchange: to a position, or (``None``) the opening of a new trade.
 
-    ``value`` is the sats that are added, the price (USD) that is set, or the quantity (USD) that is opened.
+    ``value`` is the sats that are added, the price (USD) that is set, or the quantity (USD) that is opened, or is
+    taken from a cross position.
     """
 
     kind: Kind
@@ -106,6 +110,9 @@ POSITIONS = (
     Position("chosen-calm", "Bob Main", leverage=3),
     Position("bobs-own", "Bob Main"),
     Position("only-one", "Bob Trial", leverage=4),
+    Position("cross-long", "Alice Main", quantity=200, margin_mode="cross"),
+    Position("cross-short", "Bob Main", side="sell", quantity=150, margin_mode="cross"),
+    Position("cross-untouched", "Bob Trial", margin_mode="cross"),
 )
 
 # Keys that stand in the monolith's rows and that nothing acts on.
@@ -177,6 +184,20 @@ _MARGIN_GUARD = (
         {"action": "close_position"},
         position="asleep",
         changes=(Change("close", "asleep"),),
+    ),
+    Case(
+        "margin_guard cross, reduce_position",
+        "Alice Main",
+        "margin_guard",
+        {"margin_mode": "cross", "action": "reduce_position", "reduce_percentage": 50, "margin_threshold": 40},
+        changes=(Change("cross_order", "cross-long", 100),),
+    ),
+    Case(
+        "margin_guard cross, close_position",
+        "Bob Main",
+        "margin_guard",
+        {"margin_mode": "cross", "action": "close_position"},
+        changes=(Change("cross_close", "cross-short", 150),),
     ),
 )
 

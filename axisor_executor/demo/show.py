@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from axisor_executor.demo.checks import Check, expected_effects
-from axisor_executor.demo.paper import Row
 from axisor_executor.demo.perform import Evidence, Played
+from axisor_executor.embedded.paper import Row
 
 _PLAIN_WIDTH = 150
 _STYLES = {"completed": "green", "pending": "yellow", "cancelled": "yellow"}
@@ -25,6 +25,8 @@ _WORDS = {
     "AddMargin": "add margin",
     "SetTakeProfit": "set TP",
     "SetStopLoss": "set SL",
+    "ReduceCrossPosition": "reduce cross",
+    "CloseCrossPosition": "close cross",
 }
 
 
@@ -129,6 +131,8 @@ def _change(before: Row | None, after: Row | None) -> str:
         return f"– → {_trade(after)}{order}{_protection(after)}"
     if _state(before) != _state(after):
         return f"{_trade(before)} → {_state(after)}"
+    if before["quantity"] != after["quantity"]:
+        return f"{_trade(before)} → ${after['quantity']}"
     parts = [
         f"{label} {_number(before[name])} → {_number(after[name])}"
         for name, label in (("margin", "margin"), ("takeprofit", "TP"), ("stoploss", "SL"))
@@ -138,7 +142,7 @@ def _change(before: Row | None, after: Row | None) -> str:
 
 
 def _trade(row: Row) -> str:
-    return f"{'long' if row['side'] == 'buy' else 'short'} ${row['quantity']}"
+    return f"{'cross ' if row['cross'] else ''}{'long' if row['side'] == 'buy' else 'short'} ${row['quantity']}"
 
 
 def _protection(row: Row) -> str:

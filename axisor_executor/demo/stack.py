@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from axisor_executor.demo.interrupts import Interrupts
-from axisor_executor.demo.paper import Paper
 from axisor_executor.embedded import ChildProcess, Guard, PrivateRedis
+from axisor_executor.embedded.interrupts import Interrupts
+from axisor_executor.embedded.paper import MODULE, Paper, announced_url
 from axisor_executor.plugins import Registry
 from axisor_executor.runtime import Runtime
 from axisor_executor.settings import Settings
@@ -25,6 +24,8 @@ from axisor_executor.storage.schema import migrate
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _OWN = ("REDIS_URL", "DATABASE_URL", "LN_MARKETS_API_URL", "ENCRYPTION_KEY")
+_OWN_EXCHANGE = {"AXISOR_PRIVATE_CALLS_PER_SECOND": "1000", "AXISOR_PUBLIC_CALLS_PER_SECOND": "1000"}
+"""The paper exchange is the demo's own, and takes what it is given."""
 
 
 class Stack:
@@ -58,9 +59,8 @@ class Stack:
             self.redis.start()
         self.say(f"Redis is up ({self.redis.url})")
         with self.interrupts.held():
-            self._paper_process = self._child("axisor_paper_exchange", "--port", "0", name="paper exchange").start()
-        line = self._paper_process.wait_for_line(r"^\{.*\}$", timeout=START_SECONDS)
-        self._paper = Paper(json.loads(line[0])["url"])
+            self._paper_process = self._child(MODULE, "--port", "0", name="paper exchange").start()
+        self._paper = Paper(announced_url(self._paper_process, timeout=START_SECONDS))
         self.say(f"Paper exchange is up ({self.paper.url})")
         self._create_tables()
         with self.interrupts.held():
@@ -124,6 +124,7 @@ class Stack:
             "DATABASE_URL": f"sqlite:///{self.folder / 'axisor.db'}",
             "LN_MARKETS_API_URL": self.paper.url,
             "ENCRYPTION_KEY": self.encryption_key,
+            **_OWN_EXCHANGE,
         }
 
     @property
@@ -154,7 +155,7 @@ class Stack:
 
 
 def settings_from(variables: Mapping[str, str]) -> Settings:
-    """Return settings with these four and every other at its default, whatever the environment holds."""
+    """Return the settings of a stack with these variables, and no other, whatever the environment holds."""
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     return Settings(
         **{
@@ -163,5 +164,6 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
             "database_url": variables["DATABASE_URL"],
             "exchange_url": variables["LN_MARKETS_API_URL"],
             "encryption_key": SecretStr(variables["ENCRYPTION_KEY"]),
+            **{name.removeprefix("AXISOR_").lower(): rate for name, rate in _OWN_EXCHANGE.items()},
         }
     )

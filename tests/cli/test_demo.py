@@ -20,8 +20,8 @@ from axisor_executor import plugins
 from axisor_executor.demo import parts
 from axisor_executor.demo.scenario import CASES, TYPES
 from tests.cli.conftest import Commands
+from tests.harness.marked import processes_with
 
-PROC = Path("/proc")
 COMMAND = [sys.executable, "-m", "axisor_executor.cli", "demo"]
 STOPPED_WITHIN = 30.0
 
@@ -50,15 +50,7 @@ class Demo:
 
     def left_behind(self) -> list[str]:
         """Return what is still there of it: processes with its mark in their environment, and files."""
-        return [*(path.name for path in self.folder.iterdir()), *self._processes()]
-
-    def _processes(self) -> Iterator[str]:
-        for process in PROC.iterdir() if PROC.is_dir() else ():
-            try:
-                if process.name.isdigit() and self.mark.encode() in (process / "environ").read_bytes():
-                    yield (process / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:  # it has just ended
-                continue
+        return [*(path.name for path in self.folder.iterdir()), *processes_with(self.mark)]
 
 
 Start = Callable[..., Demo]
@@ -153,7 +145,8 @@ def test_keep_says_how_to_use_it_and_ends_with_ctrl_c(start: Start) -> None:
     text = "".join(demo.lines)
     assert re.search(r"^All \d+ checks hold", text, re.MULTILINE), text
     env = dict(re.findall(r"^export (\w+)=(\S+)$", text, re.MULTILINE))
-    assert set(env) == {"REDIS_URL", "DATABASE_URL", "LN_MARKETS_API_URL", "ENCRYPTION_KEY"}
+    own = {"REDIS_URL", "DATABASE_URL", "LN_MARKETS_API_URL", "ENCRYPTION_KEY"}
+    assert set(env) == own | {"AXISOR_PRIVATE_CALLS_PER_SECOND", "AXISOR_PUBLIC_CALLS_PER_SECOND"}
     commands = re.findall(r"^\S+ -m axisor_executor.cli (.+)$", text, re.MULTILINE)
     ran = [_run(command, env) for command in commands]
     assert [result.returncode for result in ran] == [0, 0, 0, 1, 0, 0], [result.stderr for result in ran]

@@ -10,13 +10,14 @@ import pytest
 
 from axisor_executor import runtime
 from axisor_executor.demo.checks import check
-from axisor_executor.demo.interrupts import Interrupts
 from axisor_executor.demo.leaks import check_leaks, redis_texts
 from axisor_executor.demo.parts import require_parts
 from axisor_executor.demo.perform import Evidence, Played, gather, send_jobs, wait_for_ends
 from axisor_executor.demo.show import decision, job_row
 from axisor_executor.demo.stack import Stack
 from axisor_executor.demo.stage import set_stage
+from axisor_executor.embedded.interrupts import Interrupts
+from axisor_executor.embedded.paper import Row
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,28 @@ def _bystander_gone(evidence: Evidence) -> Evidence:
     return dataclasses.replace(evidence, after={key: row for key, row in evidence.after.items() if key != gone})
 
 
+def _turned(evidence: Evidence) -> Evidence:
+    position_id = evidence.stage.trade_ids["cross-long"]
+    turned = evidence.after[position_id] | {"side": "sell"}
+    return dataclasses.replace(evidence, after={**evidence.after, position_id: turned})
+
+
+def _taken_too_much(evidence: Evidence) -> Evidence:
+    rows = [row | {"answer": row["answer"] | {"quantity": 101}} for row in evidence.requests if _is_cross(row)]
+    others = [row for row in evidence.requests if not _is_cross(row)]
+    return dataclasses.replace(evidence, requests=(*others, *rows))
+
+
+def _is_cross(request: Row) -> bool:
+    return bool(request["path"] == "/v3/futures/cross/order")
+
+
+def _cross_bystander_hit(evidence: Evidence) -> Evidence:
+    position_id = evidence.stage.trade_ids["cross-untouched"]
+    changed = evidence.after[position_id] | {"margin": 1}
+    return dataclasses.replace(evidence, after={**evidence.after, position_id: changed})
+
+
 def _wrong_account(evidence: Evidence) -> Evidence:
     one = _played(evidence, "tp_sl update_tp")
     return _with(evidence, "tp_sl update_tp", result=one.result | {"accountName": "Bob Main"})
@@ -160,6 +183,9 @@ def _unsound(evidence: Evidence) -> Evidence:
         (_wrong_end, "Every job ended as it must"),
         (_sent_in_vain, "Refused and waiting jobs sent nothing"),
         (_unrecorded, "Every request stands in the ledger with its timestamp"),
+        (_taken_too_much, "Each effect happened exactly once, and no other"),
+        (_turned, "Each cross position holds what the jobs left of it"),
+        (_cross_bystander_hit, "All other trades are as they were"),
         (_bystander_hit, "All other trades are as they were"),
         (_bystander_gone, "All other trades are as they were"),
         (_wrong_account, "Results name the automation's own account"),
@@ -221,6 +247,9 @@ def test_the_table_tells_what_happened(evidence: Evidence) -> None:
     assert rows["margin_guard reduce_position"]["trades"] == ["long $100 → closed", "– → long $50"]
     assert rows["margin_guard reduce_position"]["decision"] == "close + open"
     assert rows["margin_guard add_margin"]["trades"] == ["long $100 margin 20,000 → 25,000"]
+    assert rows["margin_guard cross, reduce_position"]["trades"] == ["cross long $200 → $100"]
+    assert rows["margin_guard cross, reduce_position"]["decision"] == "reduce cross"
+    assert rows["margin_guard cross, close_position"]["trades"] == ["cross short $150 → closed"]
     assert rows["tp_sl update_tp"]["trades"] == ["long $100 TP – → 55,000"]
     assert rows["auto_entry limit"]["trades"] == ["– → long $80 (order open)"]
     assert rows["auto_entry, price not reached"]["decision"] == "price_not_triggered"

@@ -15,18 +15,10 @@ from typing import Any
 from axisor_executor.storage import actions, executions
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import TERMINAL, Execution
+from tests.faults import cross_check
 from tests.faults.workload import Intent
 from tests.harness.world import World
 
-EFFECT_OF = {
-    "ClosePosition": "close",
-    "OpenPosition": "open",
-    "AddMargin": "add_margin",
-    "CashIn": "cash_in",
-    "SetTakeProfit": "set_takeprofit",
-    "SetStopLoss": "set_stoploss",
-    "CancelOrder": "cancel",
-}
 KIND_OF_PATH = {
     ("POST", "/v3/futures/isolated/trade"): "OpenPosition",
     ("POST", "/v3/futures/isolated/trade/close"): "ClosePosition",
@@ -35,6 +27,8 @@ KIND_OF_PATH = {
     ("POST", "/v3/futures/isolated/trade/cash-in"): "CashIn",
     ("PUT", "/v3/futures/isolated/trade/takeprofit"): "SetTakeProfit",
     ("PUT", "/v3/futures/isolated/trade/stoploss"): "SetStopLoss",
+    ("POST", "/v3/futures/cross/order"): "ReduceCrossPosition",
+    ("POST", "/v3/futures/cross/position/close"): "CloseCrossPosition",
 }
 NOT_PROCESSED = (429, 503)
 _CLOCK_STEP = timedelta(milliseconds=2)
@@ -107,6 +101,8 @@ class Books:
     effects: list[Row]
     past: Past
     trade_log: Counter[str]
+    positions: dict[str, cross_check.Position]
+    """The cross positions, by the key of their account."""
 
 
 def check(
@@ -133,11 +129,14 @@ def check(
     books = _read(world, set(by_hand), past or unchanged(world))
     tally = Tally(jobs=len(intents), requests=len(books.requests), effects=len(books.effects))
     effects_of = _match(books, tally)
-    _check_actions(books, effects_of, tally, interfered=interfered)
+    rivals = {intent.execution_id for intent in intents if intent.rivalled}
+    _check_actions(books, effects_of, rivals, tally, interfered=interfered)
     for intent in intents:
         _check_job(intent, books, effects_of, tally, may_fail, may_be_uncertain, interfered=interfered)
     known = {intent.execution_id for intent in intents}
     tally.problems += [f"execution {one} belongs to no job" for one in books.executions if one not in known]
+    if all(one in books.executions and books.executions[one].is_over for one in known):
+        _check_cross(books, intents, effects_of, tally)
     tally.problems += [f"the exchange's own books: {problem}" for problem in world.paper.audit()]
     return tally
 
@@ -166,13 +165,17 @@ def _read(world: World, by_hand: set[tuple[str, int]], past: Past) -> Books:
         row for row in world.paper.requests(mutating=True) if (row["key"], int(row["timestamp"] or 0)) not in by_hand
     ]
     ours = {row["seq"] for row in requests}
+    positions = cross_check.read_positions(world)
     return Books(
         executions={one: row for one, row in found.items() if row is not None},
         actions=listed,
         requests=requests,
-        effects=[row for row in world.paper.effects() if row["requestSeq"] in ours],
+        effects=[
+            cross_check.named(row, positions.values()) for row in world.paper.effects() if row["requestSeq"] in ours
+        ],
         past=past,
         trade_log=logged,
+        positions=positions,
     )
 
 
@@ -188,9 +191,10 @@ def _match(books: Books, tally: Tally) -> dict[tuple[str, int], list[Row]]:
     found: dict[int, LedgerAction] = {}
     for request in books.requests:
         kind = KIND_OF_PATH.get((request["method"], request["path"]), "")
-        named = by_target.get((kind, _named_in(request)), [])
+        name = _named_in(request, books)
+        named = by_target.get((kind, name), [])
         stamped = [one for one in by_stamp.get((kind, int(request["timestamp"])), []) if one in named]
-        what = f"request {request['seq']} ({kind} of {_named_in(request)}, signed {request['timestamp']})"
+        what = f"request {request['seq']} ({kind} of {name}, signed {request['timestamp']})"
         if not named:
             tally.problems.append(f"{what} reached the exchange and is in no row of the ledger")
             continue
@@ -232,13 +236,15 @@ def _check_keys(past: Past, action: LedgerAction, request: Row, what: str, tally
 
 
 def _check_actions(
-    books: Books, effects_of: dict[tuple[str, int], list[Row]], tally: Tally, *, interfered: bool
+    books: Books, effects_of: dict[tuple[str, int], list[Row]], rivals: set[str], tally: Tally, *, interfered: bool
 ) -> None:
     for action in books.actions:
         had = len(effects_of.get((action.execution_id, action.seq), ()))
         what = f"{type(action.action).__name__} {action.seq} of execution {action.execution_id} is {action.status}"
         if had > 1:
             tally.problems.append(f"{what} and took effect {had} times")
+        if action.execution_id in rivals and action.status in ("confirmed", "superseded"):
+            continue  # who of them did it is compared for all of them together
         if action.status == "confirmed" and had == 0 and not interfered:
             tally.lost += 1
             tally.problems.append(f"{what}, but the exchange never did it: {action.error} {action.answer}")
@@ -280,7 +286,7 @@ def _check_job(
     superseded = interfered and any(action.status == "superseded" for action in own)
     match run.status:
         case "completed":
-            if missing and not superseded:
+            if missing and not superseded and not intent.rivalled:
                 tally.lost += 1
                 tally.problems.append(f"{what} is completed and did not do {dict(missing)}: {run.result}")
         case "failed":
@@ -297,6 +303,8 @@ def _check_job(
                     tally.uncertain.append(f"{what}: {type(action.action).__name__}: {action.error}: {reason}")
                     if reason is None:
                         tally.problems.append(f"{what} is uncertain without need: {action.error}")
+        case "pending" if intent.rivalled and not had:
+            pass  # it says that the other was first: compared for both together
         case _:
             if had:
                 tally.problems.append(f"{what} is {run.status}, but did {dict(had)}")
@@ -306,6 +314,16 @@ def _check_job(
     groups = len({effect[1] for effect in wanted if effect[1]}) or 1
     if run.status == "completed" and logged != groups:
         tally.problems.append(f"{what} is completed and has {logged} rows in the TradeLog, not {groups}")
+
+
+def _check_cross(
+    books: Books, intents: Sequence[Intent], effects_of: dict[tuple[str, int], list[Row]], tally: Tally
+) -> None:
+    doubled, lost, problems = cross_check.check_rivals(intents, books.executions, books.actions, effects_of)
+    tally.doubled += doubled
+    tally.lost += lost
+    tally.problems += problems
+    tally.problems += cross_check.check_positions(books.positions.values(), intents, books.executions, books.effects)
 
 
 def _check_partial(intent: Intent, run: Execution, had: Counter[Any], tally: Tally) -> None:
@@ -319,11 +337,16 @@ def _check_partial(intent: Intent, run: Execution, had: Counter[Any], tally: Tal
 
 
 def _name(action: LedgerAction) -> str:
-    """What a request for it carries in its body: the trade's id, or for a new one our client id."""
+    """What a request for it carries in its body: the trade's id, or for a new one our client id.
+
+    A close of the cross position carries nothing: there it is the id of the account's position.
+    """
     return action.client_id or action.action.target or ""
 
 
-def _named_in(request: Row) -> str:
+def _named_in(request: Row, books: Books) -> str:
+    if KIND_OF_PATH.get((request["method"], request["path"])) == "CloseCrossPosition":
+        return books.positions[request["key"]].id
     body = json.loads(request["body"] or "{}")
     return str(body.get("clientId") or body.get("id") or "")
 

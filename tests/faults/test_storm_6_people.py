@@ -20,7 +20,7 @@ from tests.faults.crew import Crew
 from tests.faults.figures import Figures
 from tests.faults.ledger_check import KIND_OF_PATH, Past, check, unchanged
 from tests.faults.storming import burst, struck
-from tests.faults.workload import ALL_KINDS, Intent, Workload
+from tests.faults.workload import ISOLATED_KINDS, Intent, Workload
 from tests.harness.paper import PaperAccount
 from tests.harness.world import Account, World
 
@@ -158,7 +158,8 @@ def test_people_keep_the_last_word(world: World, tmp_path: Path, seed: int, faul
         return made
 
     world.move_price(50_000)
-    for_renewed, for_moved = on(renewed, ALL_KINDS), on(moved, ("reduce", "enter", "close", "reduce", "set_stoploss"))
+    for_renewed = on(renewed, ISOLATED_KINDS)
+    for_moved = on(moved, ("reduce", "enter", "close", "reduce", "set_stoploss"))
     for_off, for_old, for_touched = on(off, RISKY), on(old, ("close", "enter", "add_margin")), on(touched, TOUCHED)
     world.move_price(49_700)
     for intent in work.intents:

@@ -15,10 +15,12 @@ from axisor_executor import api
 from axisor_executor.errors import StorageError
 from axisor_executor.exchange.base import ExchangeClient, NewTrade
 from axisor_executor.storage import accounts
+from tests.harness.cross import Owner
 from tests.harness.world import Account, World
 
 OPENED_AT, PRICE = 50_000, 49_700  # between them every long is 6 percent of the way to its liquidation
-ALL_KINDS = (
+USERS = ("user123", "user456", "user789")
+ISOLATED_KINDS = (
     "close",
     "reduce",
     "enter",
@@ -32,14 +34,27 @@ ALL_KINDS = (
     "cancel",
     "guard_all",
 )
+CROSS_KINDS = ("trim_cross", "reduce_cross", "close_cross", "close_cross")  # two that close the same one
+ALL_KINDS = ISOLATED_KINDS + CROSS_KINDS
+HELD, HELD_FOR_MANY = 1_000, 20_000
+"""USD in the cross position of an account that is there for one job (or two rivals), and in that for many."""
 
 Wanted = tuple[str, str | None]
-"""An effect that a job is to have: its kind, and the trade (``None``: a new one)."""
+"""An effect that a job is to have: its kind, and the trade (``None``: a new one) or what of the cross position."""
+
+
+def of_cross(position_id: str, quantity: int) -> str:
+    """Return how an effect names that it took ``quantity`` USD of the cross position."""
+    return f"{quantity} USD of {position_id}"
 
 
 @dataclass
 class Intent:
-    """A job, and all that it may ever do to the exchange."""
+    """A job, and all that it may ever do to the exchange.
+
+    ``takes``: how many USD of its account's cross position. ``rivalled``: another job is after the very same effect;
+    one has it, and the other must find that there is nothing left to do.
+    """
 
     kind: str
     account: Account
@@ -47,6 +62,8 @@ class Intent:
     trade_id: str | None
     effects: tuple[Wanted, ...]
     execution_id: str = ""
+    takes: int = 0
+    rivalled: bool = False
 
 
 @dataclass
@@ -74,20 +91,28 @@ class Workload:
 
     def __init__(self, world: World, count: int = 6, *, prefix: str = "Account") -> None:
         self.world = world
-        users = ("user123", "user456", "user789")
-        self.accounts = [
-            world.account(users[number % len(users)], f"{prefix} {number}", balance=100_000_000)
-            for number in range(count)
-        ]
-        self.hands = {account.id: self.hand(account) for account in self.accounts}
+        self.prefix = prefix
+        self.hands: dict[str, Hand] = {}
+        self._opened: list[Account] = []
+        self.accounts = [self._account() for _ in range(count)]
         self.intents: list[Intent] = []
+        self._trims = itertools.count(1)
+        self._positions: dict[str, str] = {}
+        self._rival: Intent | None = None
+
+    def _account(self) -> Account:
+        number = len(self._opened)
+        made = self.world.account(USERS[number % len(USERS)], f"{self.prefix} {number}", balance=100_000_000)
+        self._opened.append(made)
+        self.hands[made.id] = self.hand(made)
+        return made
 
     def hand(self, account: Account) -> Hand:
         """Return the account's owner, about to use the exchange by themselves."""
         with self.world.storage.connection():
             row = accounts.account(self.world.storage, account.id)
         assert row is not None
-        return Hand(self.world.parts.opener.open(row, "by hand").client)
+        return Hand(self.world.parts.opener.open(row, "by hand", "default").client)
 
     def prepare(self, jobs: int, kinds: Sequence[str] = ALL_KINDS) -> list[Intent]:
         """Make ``jobs`` jobs over all accounts, with their trades and automations; nothing is enqueued."""
@@ -98,14 +123,12 @@ class Workload:
         return made
 
     def _jobs(self, kinds: Sequence[str]) -> Iterator[Intent]:
-        for number in itertools.count():
-            # The kinds and the accounts step on by numbers without a common divisor: every account gets every kind.
-            yield self.job(
-                kinds[number % len(kinds)], self.accounts[(number * 5 + number // len(kinds)) % len(self.accounts)]
-            )
+        for turn in itertools.count():
+            for number, kind in enumerate(kinds):  # with every turn on the next account: each gets every kind
+                yield self.job(kind, self.accounts[(number * 5 + turn) % len(self.accounts)])
 
     def job(self, kind: str, account: Account) -> Intent:
-        """Make one job with all that it needs."""
+        """Make one job with all that it needs; those on a cross position have accounts chosen for them."""
         match kind:
             case "enter":
                 return self._intent(kind, account, "auto_entry", {"side": "b", "quantity": 10}, None, ("open", None))
@@ -117,6 +140,13 @@ class Workload:
             case "cancel":
                 order = self.trade(account, price=Decimal(48_000))
                 return self._intent(kind, account, "desk", {"action": "cancel"}, order, ("cancel", order))
+            case "trim_cross":
+                return self._trim_cross()
+            case "reduce_cross":
+                config = {"action": "reduce_position", "reduce_percentage": 40}
+                return self._guard_cross(kind, self._account(), config, "cross_order", HELD * 40 // 100)
+            case "close_cross":
+                return self._close_cross()
         trade = self.trade(account)
         match kind:
             case "close":
@@ -153,6 +183,38 @@ class Workload:
         wanted = [effect for trade in trades for effect in (("close", trade), ("open", None))]
         return self._intent("guard_all", account, "margin_guard", config, None, *wanted)
 
+    def _trim_cross(self) -> Intent:
+        """One of many on one position, each with a quantity of its own: in any order they add up to the same."""
+        account, quantity = self.accounts[0], next(self._trims)
+        effect = ("cross_order", of_cross(self._position(account, HELD_FOR_MANY), quantity))
+        made = self._intent("trim_cross", account, "desk", {"action": "trim_cross", "quantity": quantity}, None, effect)
+        made.takes = quantity
+        return made
+
+    def _close_cross(self) -> Intent:
+        """Two jobs, one after the other, are to close the same position."""
+        first, account = self._rival, self._rival.account if self._rival else self._account()
+        made = self._guard_cross("close_cross", account, {"action": "close_position"}, "cross_close", HELD)
+        if first is None:
+            self._rival = made
+        else:
+            first.rivalled = made.rivalled = True
+            self._rival = None
+        return made
+
+    def _guard_cross(self, kind: str, account: Account, config: dict[str, Any], effect: str, quantity: int) -> Intent:
+        wanted = (effect, of_cross(self._position(account, HELD), quantity))
+        made = self._intent(kind, account, "margin_guard", {"margin_mode": "cross", **config}, None, wanted)
+        made.takes = quantity
+        return made
+
+    def _position(self, account: Account, held: int) -> str:
+        """Return the id of the account's cross position, which its owner opens before the first job on it."""
+        if account.id not in self._positions:
+            owner = Owner(self.world, account, self.hands[account.id].stamp)
+            self._positions[account.id] = owner.hold(held, wallet=held * 500)
+        return self._positions[account.id]
+
     def _intent(
         self,
         kind: str,
@@ -183,7 +245,7 @@ class Workload:
     @property
     def signed_by_hand(self) -> set[tuple[str, int]]:
         """(Key, timestamp) of everything that was done by hand."""
-        return {(account.paper.key, stamp) for account in self.accounts for stamp in self.hands[account.id].signed}
+        return {(account.paper.key, stamp) for account in self._opened for stamp in self.hands[account.id].signed}
 
     def all_over(self) -> bool:
         """Whether no execution is left that is not at its end."""
