@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import threading
 import time
@@ -11,37 +12,33 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from axisor_executor.automation import (
-    AccountContext,
-    AccountInfo,
-    Act,
-    AutomationInfo,
-    Decision,
-    JobInfo,
-    Wait,
-)
+from axisor_executor.automation import Act, Decision, Lane, Wait
 from axisor_executor.errors import (
     AxisorError,
+    CircuitOpen,
     Held,
     LeaseLost,
     NotFound,
     StaleData,
     StorageError,
+    Throttled,
     Unavailable,
 )
 from axisor_executor.jobs import Job
 from axisor_executor.limits.slots import Slots
-from axisor_executor.observe.logs import about, say
+from axisor_executor.observe import metrics, tracing
+from axisor_executor.observe.alert_desk import AlertDesk
+from axisor_executor.observe.logs import about_run, say
 from axisor_executor.plugins import Registry
 from axisor_executor.run import points, report, spend
 from axisor_executor.run import result as results
 from axisor_executor.run.acting import Accounts, Acting
-from axisor_executor.run.decide import check_account, check_plan, check_reopens, decide, record_of
+from axisor_executor.run.decide import check_account, check_plan, check_reopens, context_of, decide, record_of
 from axisor_executor.run.deciding import Deciders
-from axisor_executor.run.flow import Stop, Suspend
+from axisor_executor.run.flow import Stop, Suspend, held_back
 from axisor_executor.run.follow import HELD_RETRY_SECONDS, Follower, is_overdue
 from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of, present_plan
-from axisor_executor.run.resolve import Resolved, check_switched_on, find, resolve
+from axisor_executor.run.resolve import Resolved, check_switched_on, find, is_dry_run, resolve
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.run.send import Sender
 from axisor_executor.run.settle import Settler
@@ -51,6 +48,12 @@ from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.workers import Presence
+
+MOST_IN_A_ROW = 8
+"""How many executions of one account a thread carries out before it takes its turn at the queue again."""
+
+FIRST_RUN = 1
+"""The fence of an execution's first run."""
 
 MOST_CRASHES = 10
 """How many workers may die one after the other while an execution is being decided: something in it kills them."""
@@ -67,6 +70,7 @@ class Executor:
         opener: Accounts,
         presence: Presence,
         wake: Callable[[Next], None],
+        alerts: AlertDesk,
     ) -> None:
         self.settings = settings
         self.storage = storage
@@ -74,10 +78,13 @@ class Executor:
         self.opener = opener
         self.presence = presence
         self.wake = wake
+        self.alerts = alerts
+        if settings.mode == "dry_run":
+            say.warning("AXISOR_MODE=dry_run: this process sends nothing that changes anything")
         self.slots = Slots(self._several_exchanges)
         self.deciders = Deciders()
         self.stopping = threading.Event()
-        self.sender = Sender(storage, max_skew_seconds=settings.max_clock_skew_seconds)
+        self.sender = Sender(storage, max_skew_seconds=settings.max_clock_skew_seconds, live=settings.mode == "live")
         self.settler = Settler(
             opener,
             window_seconds=settings.signature_window_seconds,
@@ -91,9 +98,22 @@ class Executor:
     def run(self, execution_id: str) -> None:
         """Carry an execution as far as it goes now: to its end, or until it has to wait.
 
+        Those next in line on the account follow at once where the lane allows it: what was read of the account for
+        one serves the next, which would otherwise come back through the queue.
+
         Raises nothing that a job, a plugin or an exchange can cause. What the database raises passes through:
         nothing can be recorded then, and recovery takes the execution up again.
         """
+        for turn in itertools.count(1):
+            lane, next_in_line = self._run_one(execution_id)
+            if next_in_line is None:
+                return
+            if turn == MOST_IN_A_ROW or self.stopping.is_set() or next_in_line.lane not in (lane, "protect"):
+                self.wake(next_in_line)
+                return
+            execution_id = next_in_line.id
+
+    def _run_one(self, execution_id: str) -> tuple[Lane | None, Next | None]:
         with self.storage.connection(), self.presence.running(execution_id):
             run = executions.claim(
                 self.storage,
@@ -103,14 +123,15 @@ class Executor:
             )
             if run is None:
                 self._say_why_not(execution_id)
-                return
+                return None, None
             points.reached("claimed")
-            names = {"executionId": run.id, "userId": run.user_id, "accountId": run.account_id}
-            with about(automationId=run.automation_id, **names):
+            if run.fence == FIRST_RUN and run.started_at is not None:
+                metrics.start_delay.observe((run.started_at - run.created_at).total_seconds(), run.lane)
+            names = {"automationId": run.automation_id, "userId": run.user_id, "accountId": run.account_id}
+            with tracing.run(run), about_run(run.id, **names, **tracing.ids(run.id)):
                 next_in_line = Run(self, run).go()
             points.reached("finished")
-        if next_in_line is not None:
-            self.wake(next_in_line)
+        return run.lane, next_in_line
 
     def _say_why_not(self, execution_id: str) -> None:
         if executions.get(self.storage, execution_id) is None:
@@ -130,6 +151,8 @@ class Run:
         self.subject = Subject(run, automation_type=run.automation_type)
         self.title = run.automation_type or "automation"
         self.action: str | None = None
+        self.acting: Acting | None = None
+        self.dry_run = executor.settings.mode == "dry_run"
         self.started = time.monotonic()
 
     @cached_property
@@ -141,13 +164,20 @@ class Run:
         """Run, commit how it ended, tell everyone, and return who is next on the account."""
         try:
             ended = self._end()
+            if self.dry_run:
+                ended = results.rehearsed(self.subject, ended)
             next_in_line = self._finish(ended)
         except Suspend as pause:
             return self._suspend(pause)
         except LeaseLost as error:
             say.warning(f"Run given up: {error}")
             return None
-        report.tell(self.executor.registry, self.subject, ended, self.title, time.monotonic() - self.started)
+        if next_in_line is not None and self.acting is not None:
+            self.executor.opener.hand_on(self.acting, next_in_line)
+        seconds = time.monotonic() - self.started
+        report.tell(self.executor.registry, self.executor.alerts, self.subject, ended, self.title, seconds)
+        per_account = self.settings.metrics_per_account
+        report.count(self.executor.registry, self.subject, ended, seconds, per_account=per_account)
         return next_in_line
 
     def _end(self) -> Ended:
@@ -157,6 +187,10 @@ class Run:
                 return self._carry_out()
         except Stop as stop:
             return self._stop(stop)
+        except (Throttled, CircuitOpen) as error:
+            if self._has_lapsed():
+                return self._fail(error)
+            raise held_back(error, half_done=self._is_owed()) from None
         except (Unavailable, StaleData) as error:
             return self._retry_or_fail(error)
         except Held as error:
@@ -222,7 +256,7 @@ class Run:
             return results.waited(self.subject, decision, resolved.action, plan)
         check_plan(decision, resolved, self.settings.inactive_accounts)
         check_reopens(decision, acting, resolved.registered.found.display_name)
-        ledger = actions.plan(self.storage, self.run, decision, record)
+        ledger = actions.plan(self.storage, self.run, decision, record, dry_run=self.dry_run)
         points.reached("planned")
         self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.run.plan_version + 1)
         self._follower().follow(self.run, self._outcomes(decision, ledger), acting)
@@ -267,12 +301,13 @@ class Run:
         if account.id != self.run.account_id:
             raise Stop("cancelled", "rebound", f"Automation {found.id} was bound to another account meanwhile")
         check_switched_on(found)
+        self.dry_run = self.dry_run or is_dry_run(found)
         deciders, seconds = self.executor.deciders, self.settings.decide_seconds
         resolved = resolve(self.executor.registry, found, account, self.job, deciders, seconds)
         self.title, self.action = resolved.registered.handler.title, resolved.action
         alert = check_account(resolved, self.settings.inactive_accounts, self.run.id)
         if alert is not None:
-            report.alert(self.executor.registry, alert)
+            self.executor.alerts.take(alert)
         return resolved
 
     def _open(self, account: accounts.Account) -> Acting:
@@ -282,21 +317,14 @@ class Run:
             account_id=account.id,
             automation_id=self.run.automation_id,
         )
-        return self.executor.opener.open(account, self.run.automation_id)
+        self.acting = self.executor.opener.open(account, self.run.automation_id, self.run.lane, self.run)
+        return self.acting
 
     def _decide(self, resolved: Resolved, acting: Acting) -> Decision:
-        account, automation = resolved.account, resolved.automation
+        account = resolved.account
         say.execution(f"Executing {self.title} action for user {account.user_id} on account {account.name}")
         say.info(f"Action: {resolved.action}", mark="📋")
-        trade_id = acting.reads.current_id(self.job.trade_id) if self.job.trade_id else None
-        context: AccountContext[Any] = AccountContext(
-            account=AccountInfo(account.id, account.name, account.user_id, account.exchange_slug, account.is_active),
-            automation=AutomationInfo(automation.id, automation.type, automation.risk_level),
-            config=resolved.config,
-            job=JobInfo(resolved.action, trade_id),
-            now=datetime.now(UTC),
-            reads=acting.reads,
-        )
+        context = context_of(resolved, self.job, acting.reads)
         return decide(resolved.registered, context, self.executor.deciders, self.settings.decide_seconds)
 
     def _about(self, account: accounts.Account) -> None:
@@ -337,8 +365,15 @@ class Run:
 
     def _is_owed(self) -> bool:
         """Whether a group has begun and what is left of it is still due (a reduce's reopen, above all)."""
+        return any(not is_overdue(self.run, one.steps[0].created_at) for one in self._owed())
+
+    def _has_lapsed(self) -> bool:
+        """Whether a group has begun and it is too late for what is left of it: to wait longer would never end."""
+        return bool(self._owed()) and not self._is_owed()
+
+    def _owed(self) -> list[GroupOutcome]:
         outcomes = self._outcomes(present_plan(self.run), actions.of(self.storage, self.run.id))
-        return any(one.is_owed and not is_overdue(self.run, one.steps[0].created_at) for one in outcomes)
+        return [one for one in outcomes if one.is_owed]
 
     # Time
 
@@ -391,7 +426,7 @@ class Run:
         )
 
     def _suspend(self, pause: Suspend) -> Next | None:
-        report.tell_held(self.executor.registry, self.subject, pause)
+        report.tell_held(self.executor.alerts, self.subject, pause)
         why = f" ({pause.error})" if pause.error else ""
         name = self.subject.account_name or self.run.account_name or "unknown"
         waits = f"goes on in {pause.seconds:.1f} s: waiting for {pause.wait_for}{why}"

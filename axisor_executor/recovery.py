@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from axisor_executor.broker import QUEUE_ERRORS, Queue
 from axisor_executor.ids import uuid7
+from axisor_executor.observe import metrics
 from axisor_executor.observe.logs import say
+from axisor_executor.observe.metrics import PutBack
 from axisor_executor.storage import executions, leases, leftover
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Next
@@ -26,13 +28,16 @@ NO_ACCOUNT_GRACE_SECONDS = 30.0
 class Recovery:
     """Looks for what must go on; :meth:`start` does so from a thread until :meth:`stop`.
 
-    Due executions are looked for twice a second, the rest every ``every_seconds``.
+    Due executions are looked for twice a second, the rest every ``every_seconds``; then ``watch`` is called.
     """
 
-    def __init__(self, storage: Storage, queue: Queue, *, every_seconds: float) -> None:
+    def __init__(
+        self, storage: Storage, queue: Queue, *, every_seconds: float, watch: Callable[[], None] = lambda: None
+    ) -> None:
         self.storage = storage
         self.queue = queue
         self.every_seconds = every_seconds
+        self.watch = watch
         self._name = uuid7()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,7 +59,7 @@ class Recovery:
     def look(self) -> int:
         """Look once for everything, elected or not, and return how many executions were put back on the queue."""
         with self.storage.connection():
-            return self._put_back(self._due()) + self._look()
+            return self._put_back("due", self._due()) + self._look()
 
     def _loop(self) -> None:
         try:
@@ -70,11 +75,12 @@ class Recovery:
     def _tick(self) -> None:
         if not self._is_elected():
             return
-        self._put_back(self._due())
+        self._put_back("due", self._due())
         self._ticks_until_look -= 1
         if self._ticks_until_look < 0:
             self._ticks_until_look = max(round(self.every_seconds / TICK_SECONDS) - 1, 0)
             self._look()
+            self.watch()
 
     def _is_elected(self) -> bool:
         """Stand for election now and then: each time is a write, and one in a while is enough."""
@@ -101,7 +107,7 @@ class Recovery:
         abandoned = leftover.abandoned(self.storage, BATCH, grace_seconds=NO_ACCOUNT_GRACE_SECONDS)
         if abandoned:
             say.warning(f"Recovery took up {len(abandoned)} executions that a dead worker left behind")
-        count = self._put_back(abandoned)
+        count = self._put_back("abandoned", abandoned)
         try:
             return count + self._tend_queue()
         except QUEUE_ERRORS as error:
@@ -116,12 +122,13 @@ class Recovery:
             self.queue.mark_intact()
         self.queue.revive()
         batch = leftover.unsent(self.storage, BATCH, grace_seconds=UNSENT_GRACE_SECONDS)
-        count = self._put_back(batch)
+        count = self._put_back("unsent", batch)
         if count == BATCH:
             self._ticks_until_look = 0  # there is more; what is due gets its turn in between
-        return count + self._put_back(leftover.overdue(self.storage, OVERDUE_BATCH, seconds=OVERDUE_SECONDS))
+        overdue = leftover.overdue(self.storage, OVERDUE_BATCH, seconds=OVERDUE_SECONDS)
+        return count + self._put_back("overdue", overdue)
 
-    def _put_back(self, found: Iterable[Next]) -> int:
+    def _put_back(self, reason: PutBack, found: Iterable[Next]) -> int:
         """Tell the queue; what it can't be told now stays queued and unsent, for the next look."""
         count = 0
         for one in found:
@@ -130,5 +137,6 @@ class Recovery:
             except QUEUE_ERRORS:
                 break
             executions.mark_sent(self.storage, one.id)
+            metrics.put_back.add(reason)
             count += 1
         return count

@@ -10,11 +10,19 @@ from axisor_executor.broker import Queue
 from axisor_executor.credentials import Vault
 from axisor_executor.executor import Executor
 from axisor_executor.intake import Intake
+from axisor_executor.limits.breaker import Breakers
+from axisor_executor.limits.budget import Budget
+from axisor_executor.observe import tracing
+from axisor_executor.observe.alert_desk import AlertDesk
+from axisor_executor.observe.counting import counts
+from axisor_executor.observe.watch import Watch
 from axisor_executor.plugins import Registry, discover, load
 from axisor_executor.recovery import Recovery
 from axisor_executor.run.acting import Accounts
 from axisor_executor.settings import Settings, load_settings
+from axisor_executor.shared import Shared
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.counts import Flusher
 from axisor_executor.storage.schema import migrate
 from axisor_executor.workers import Presence
 
@@ -30,6 +38,8 @@ class Runtime:
         storage: Storage | None = None,
     ) -> None:
         self.settings = settings or load_settings()
+        if self.settings.tracing:
+            tracing.start()
         self._registry = registry
         self._storage = storage
         self._lock = threading.RLock()
@@ -70,12 +80,49 @@ class Runtime:
     @cached_property
     def opener(self) -> Accounts:
         """Opens accounts."""
-        return Accounts(self.settings, self.storage, self.registry, self.vault)
+        return Accounts(
+            self.settings,
+            self.storage,
+            self.registry,
+            self.vault,
+            shared=self.shared,
+            budget=self.budget,
+            breakers=self.breakers,
+        )
+
+    @cached_property
+    def shared(self) -> Shared:
+        """What the processes share in Redis besides the queue."""
+        return Shared(self.settings.redis_url, self.settings.queue_prefix)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The rates at which the exchanges may be called."""
+        return Budget(self.shared, self.settings)
+
+    @cached_property
+    def breakers(self) -> Breakers:
+        """What holds calls back while an exchange is away or refuses an account's keys."""
+        return Breakers(self.shared, self.settings, self.alerts.take)
+
+    @cached_property
+    def alerts(self) -> AlertDesk:
+        """Takes alerts, and tells the observers."""
+        return AlertDesk(self.shared, self.registry.tell_alert, cooldown_seconds=self.settings.alert_cooldown_seconds)
 
     @cached_property
     def presence(self) -> Presence:
         """This process's sign of life."""
-        return Presence(self.storage, lease_seconds=self.settings.lease_seconds)
+        return Presence(self.storage, lease_seconds=self.settings.lease_seconds, counters=self._counters)
+
+    def _counters(self) -> dict[str, int]:
+        cache = self.vault.cache
+        return {"cacheHits": cache.hits, "cacheMisses": cache.misses}
+
+    @cached_property
+    def flusher(self) -> Flusher:
+        """Writes what this process counts for the metrics."""
+        return Flusher(self.storage, counts)
 
     @cached_property
     def intake(self) -> Intake:
@@ -85,12 +132,16 @@ class Runtime:
     @cached_property
     def executor(self) -> Executor:
         """Carries them out."""
-        return Executor(self.settings, self.storage, self.registry, self.opener, self.presence, self.intake.wake)
+        self.flusher.start()
+        return Executor(
+            self.settings, self.storage, self.registry, self.opener, self.presence, self.intake.wake, self.alerts
+        )
 
     @cached_property
     def recovery(self) -> Recovery:
         """Puts back what was left behind."""
-        return Recovery(self.storage, self.queue, every_seconds=self.settings.recovery_seconds)
+        watch = Watch(self.settings, self.storage, self.alerts)
+        return Recovery(self.storage, self.queue, every_seconds=self.settings.recovery_seconds, watch=watch.look)
 
     def build(self) -> Runtime:
         """Make every part now: whatever is wrong with settings, database or plugins shows at once."""
@@ -105,12 +156,20 @@ class Runtime:
             self.recovery.stop()
         if "presence" in made:
             self.presence.stop()
+        if "alerts" in made:
+            self.alerts.flush(2.0)
         if "registry" in made:
             self.registry.flush(2.0)
+        if "flusher" in made:
+            self.flusher.stop()
+        if "shared" in made:
+            self.shared.close()
         if "queue" in made:
             self.queue.close()
         if "storage" in made:
             self.storage.close()
+        if self.settings.tracing:
+            tracing.stop(2.0)
 
 
 _current: Runtime | None = None

@@ -6,22 +6,33 @@ import hashlib
 import hmac
 import threading
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
+from axisor_executor.automation import Lane
 from axisor_executor.credentials import SecureCredentials, Vault
 from axisor_executor.errors import AxisorError
 from axisor_executor.exchange import LNMarketsClient, SharedTicker
 from axisor_executor.exchange.base import ClientFactory, ExchangeClient, ExchangeOptions
+from axisor_executor.exchange.networks import network_for
+from axisor_executor.exchange.price_board import PriceBoard
+from axisor_executor.limits.breaker import AccountRef, Breakers
+from axisor_executor.limits.budget import Budget
+from axisor_executor.limits.gate import Gate, gated
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
 from axisor_executor.run.reads import LiveReads
 from axisor_executor.settings import Settings
+from axisor_executor.shared import Shared
 from axisor_executor.storage.accounts import Account
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Execution, Next
 
-SIGNET_URL = "https://api.signet.lnmarkets.com/v3"
-MAINNET_URL = "https://api.lnmarkets.com/v3"
+LN_MARKETS = frozenset({"lnmarkets", "ln_markets", "ln-markets"})
+OLDEST_HANDED_SECONDS = 1.0
+"""How old what another run has read may be to be decided on."""
+
 _warned: LRUCache[tuple[str, tuple[str, ...]], bool] = LRUCache(10_000)
 
 
@@ -32,6 +43,7 @@ class Acting:
     account: Account
     client: ExchangeClient
     reads: LiveReads
+    gate: Gate
     fingerprint: str
     exchange_user_id: str
 
@@ -39,17 +51,40 @@ class Acting:
 class Accounts:
     """Opens accounts: credentials from the vault, a client from the exchange's factory, one ticker per address."""
 
-    def __init__(self, settings: Settings, storage: Storage, registry: Registry, vault: Vault) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        registry: Registry,
+        vault: Vault,
+        *,
+        shared: Shared,
+        budget: Budget,
+        breakers: Breakers,
+    ) -> None:
         self.settings = settings
         self.storage = storage
         self.registry = registry
         self.vault = vault
+        self.shared = shared
+        self.budget = budget
+        self.breakers = breakers
         self._tickers: dict[tuple[str, str], SharedTicker] = {}
         self._users: LRUCache[tuple[str, str, str], str] = LRUCache(settings.credentials_cache_size)
+        self._handed: TTLCache[str, tuple[Next, Acting]] = TTLCache(
+            settings.credentials_cache_size, OLDEST_HANDED_SECONDS
+        )
         self._lock = threading.Lock()
         keys = settings.ring_keys
-        key = keys[-1].get_secret_value() if keys else ""  # the oldest stays while newer ones come and go
+        lasting = settings.encryption_key or (keys[-1] if keys else None)  # stays while newer ones come and go
+        key = lasting.get_secret_value() if lasting else ""
         self._pepper = hmac.digest(key.encode(), b"axisor api key fingerprint", hashlib.sha256)
+
+    @property
+    def tickers(self) -> tuple[SharedTicker, ...]:
+        """The tickers that this process has asked for, one for each address."""
+        with self._lock:
+            return tuple(self._tickers.values())
 
     def credentials(self, account: Account) -> SecureCredentials:
         """Return the account's keys as they are in the database now.
@@ -69,8 +104,8 @@ class Accounts:
             say.info(f"Credentials decrypted for account {account.name}", mark="✅")
         return opened.credentials
 
-    def open(self, account: Account, automation_id: str) -> Acting:
-        """Open an account for a run.
+    def open(self, account: Account, automation_id: str, lane: Lane, run: Execution | None = None) -> Acting:
+        """Open an account for a ``run``, which goes on with what the one before has handed on to it.
 
         Raises:
             CredentialsError: its keys can't be used.
@@ -78,19 +113,44 @@ class Accounts:
             Unavailable, Rejected: the exchange did not tell whose key it is.
         """
         credentials = self.credentials(account)
+        fingerprint = credentials.fingerprint(self._pepper)
         options = self._options(account, credentials)
         factory = self._factory(account)
-        client = factory(options, credentials)
+        gate = self._gate(options, AccountRef(account.id, account.name, fingerprint, account.user_id), lane)
+        client = gated(factory(options, credentials), gate)
         reads = LiveReads(
             client,
             self._ticker(factory, options),
             self.storage,
+            exchange=account.exchange_slug,
             account_id=account.id,
             automation_id=automation_id,
             max_price_age=self.settings.max_price_age_seconds,
         )
-        fingerprint = credentials.fingerprint(self._pepper)
-        return Acting(account, client, reads, fingerprint, self._exchange_user(account, fingerprint, client))
+        acting = Acting(account, client, reads, gate, fingerprint, self._exchange_user(account, fingerprint, client))
+        self._take_over(acting, run)
+        return acting
+
+    def hand_on(self, acting: Acting, to: Next) -> None:
+        """Keep what a run has read of its account for the execution to which it has handed the account's lease.
+
+        Nobody else can act on the account meanwhile: as long as that lease is kept for it, what was read holds.
+        """
+        with self._lock:
+            self._handed[acting.account.id] = (to, acting)
+
+    def _take_over(self, acting: Acting, run: Execution | None) -> None:
+        with self._lock:
+            handed = self._handed.pop(acting.account.id, None)
+        if handed is None or run is None or handed[1].account != acting.account:
+            return
+        # Its very next run: one in between, in another process, may have changed what was read.
+        if (handed[0].id, handed[0].fence) == (run.id, run.fence - 1):
+            acting.reads.take_over(handed[1].reads, min(OLDEST_HANDED_SECONDS, self.settings.lease_seconds))
+
+    def _gate(self, options: ExchangeOptions, account: AccountRef | None, lane: Lane) -> Gate:
+        host = urlsplit(options.base_url).netloc
+        return Gate(self.budget, self.breakers, exchange=f"{options.slug}@{host}", account=account, lane=lane)
 
     def _exchange_user(self, account: Account, fingerprint: str, client: ExchangeClient) -> str:
         """Return the exchange's id of the key's owner. A key never changes its owner, so one look-up serves it."""
@@ -104,7 +164,7 @@ class Accounts:
         return known
 
     def _factory(self, account: Account) -> ClientFactory:
-        if account.exchange_slug in ("lnmarkets", "ln_markets", "ln-markets"):
+        if account.exchange_slug in LN_MARKETS:
             return LNMarketsClient
         factory = self.registry.exchanges.get(account.exchange_slug)
         if factory is None:
@@ -118,10 +178,11 @@ class Accounts:
 
     def _options(self, account: Account, credentials: SecureCredentials) -> ExchangeOptions:
         base_url = self.settings.exchange_url
-        if credentials.testnet and base_url.lower() == MAINNET_URL:
-            base_url = SIGNET_URL  # a key of the test network means nothing on mainnet
+        is_ln_markets = account.exchange_slug in LN_MARKETS
+        if is_ln_markets or credentials.testnet:
+            base_url = network_for(base_url, testnet=credentials.testnet).base_url
         return ExchangeOptions(
-            slug=account.exchange_slug,
+            slug="lnmarkets" if is_ln_markets else account.exchange_slug,  # one exchange, one budget, one ticker
             base_url=base_url,
             request_timeout=self.settings.request_timeout_seconds,
             connect_timeout=self.settings.connect_timeout_seconds,
@@ -134,5 +195,6 @@ class Accounts:
             place = (options.slug, options.base_url)
             ticker = self._tickers.get(place)
             if ticker is None:
-                ticker = self._tickers[place] = SharedTicker(factory(options, None).ticker)
+                client = gated(factory(options, None), self._gate(options, None, "protect"))
+                ticker = self._tickers[place] = SharedTicker(client.ticker, board=PriceBoard(self.shared, *place))
             return ticker

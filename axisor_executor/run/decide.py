@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
-from axisor_executor.automation import AccountContext, Act, ClosePosition, Decision, OpenPosition, Wait
+from axisor_executor.automation import (
+    AccountContext,
+    AccountInfo,
+    Act,
+    AutomationInfo,
+    ClosePosition,
+    Decision,
+    JobInfo,
+    OpenPosition,
+    Reads,
+    Wait,
+)
 from axisor_executor.errors import AccountInactive, PluginError
+from axisor_executor.jobs import Job
+from axisor_executor.observe import metrics, tracing
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.plugins import Registered
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.resolve import Resolved
+
+
+def context_of(resolved: Resolved, job: Job, reads: Reads) -> AccountContext[Any]:
+    """Return what the handler gets; a trade that the job names is the one that it has become."""
+    account, automation = resolved.account, resolved.automation
+    return AccountContext(
+        account=AccountInfo(account.id, account.name, account.user_id, account.exchange_slug, account.is_active),
+        automation=AutomationInfo(automation.id, automation.type, automation.risk_level),
+        config=resolved.config,
+        job=JobInfo(resolved.action, reads.current_id(job.trade_id) if job.trade_id else None),
+        now=datetime.now(UTC),
+        reads=reads,
+    )
 
 
 def decide(registered: Registered, context: AccountContext[Any], deciders: Deciders, seconds: float) -> Decision:
@@ -27,9 +54,11 @@ def decide(registered: Registered, context: AccountContext[Any], deciders: Decid
         decision = registered.handler.decide(context)
         return decision, isinstance(decision, (Act, Wait)) and bool(decision.as_dict())
 
-    decision, is_one = deciders.ask(registered.found, "decide()", call, seconds)
+    with tracing.span("decide", action=context.job.action, plugin=registered.found.display_name):
+        decision, is_one = deciders.ask(registered.found, "decide()", call, seconds)
     problem = _problem(decision) if is_one else f"returned {type(decision).__name__}, not a decision"
     if problem is not None:
+        metrics.plugin_errors.add(registered.found.display_name, "decide")
         raise PluginError(f"{registered.found.display_name}: decide() {problem}")
     return decision
 

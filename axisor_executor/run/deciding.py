@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from axisor_executor.errors import AxisorError, PluginError
+from axisor_executor.observe import metrics
 from axisor_executor.observe.logs import message_of
 from axisor_executor.plugins import Found
 
@@ -41,7 +42,13 @@ class Deciders:
             PluginError: it raised anything else, or was not back after ``seconds`` (``plugin_timeout``); the message
                 begins with distribution and version.
         """
-        plugin = found.display_name
+        try:
+            return self._ask(found.display_name, what, call, seconds)
+        except PluginError:
+            metrics.plugin_errors.add(found.display_name, "decide")
+            raise
+
+    def _ask(self, plugin: str, what: str, call: Callable[[], T], seconds: float) -> T:
         with self._lock:
             if self._hung[plugin] >= MOST_HUNG:
                 raise PluginError(f"{plugin}: {MOST_HUNG} earlier calls hang; not asked again", code="plugin_timeout")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
-from axisor_executor.errors import AxisorError
+from axisor_executor.errors import AxisorError, CircuitOpen, Throttled
 from axisor_executor.storage.executions import Status, WaitFor
+
+LONGEST_HELD_BACK_SECONDS = 30.0
+"""A breaker may be closed long before its next probe: its account's keys were changed, or somebody has closed it."""
 
 
 class Stop(Exception):
@@ -40,9 +44,26 @@ class Suspend(Exception):
         self.half_done = half_done
 
     @property
+    def holds_half_done(self) -> bool:
+        """Whether a half-done group is held, nobody knows how long: by a pause or an open breaker."""
+        return self.half_done and (self.wait_for == "paused" or isinstance(self.error, CircuitOpen))
+
+    @property
     def shown(self) -> dict[str, Any] | None:
-        """The error that is the cause, as stored; one that holds a half-done group says so."""
+        """The error that is the cause, as stored; one that holds a half-done group says so, as it was alerted."""
         if self.error is None:
             return None
         shown = self.error.as_dict()
-        return {**shown, "details": {**self.error.details, "halfDone": True}} if self.half_done else shown
+        return {**shown, "details": {**self.error.details, "halfDone": True}} if self.holds_half_done else shown
+
+
+def held_back(error: Throttled | CircuitOpen, *, half_done: bool = False) -> Suspend:
+    """Return the wait of a run whose call was held back before it left: it costs no try.
+
+    Those who wait for the same thing come back one after the other, not all in the same moment.
+    """
+    wait_for: WaitFor = "rate" if isinstance(error, Throttled) else "retry"
+    if error.code == "account_circuit_open":
+        wait_for = "paused"
+    seconds = min(error.retry_after or 1.0, LONGEST_HELD_BACK_SECONDS) * random.uniform(1.0, 1.5)  # noqa: S311
+    return Suspend(wait_for, seconds, error=error, half_done=half_done)

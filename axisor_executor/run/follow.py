@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 from axisor_executor.errors import (
     AxisorError,
     Changed,
+    CircuitOpen,
     Held,
     LeaseLost,
     OutcomeUnknown,
     Refused,
     StaleData,
+    Throttled,
     Unavailable,
 )
 from axisor_executor.run.acting import Acting
-from axisor_executor.run.flow import Suspend
+from axisor_executor.run.flow import Suspend, held_back
 from axisor_executor.run.outcome import GroupOutcome, is_not_executed
 from axisor_executor.run.send import Sender
 from axisor_executor.storage import actions
@@ -97,6 +99,8 @@ class Follower:
                 _check_deadline(run, outcome)
             _check_same_user(outcome, acting)
             return self.sender.send(run, step, acting)
+        except (Throttled, CircuitOpen) as error:
+            raise held_back(error, half_done=index > 0) from None
         except (Unavailable, StaleData) as error:
             delay = self.next_try(error) if index == 0 else HELD_RETRY_SECONDS
             if delay is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from axisor_executor.automation import Act, ClosePosition, Group, OpenPosition
+from axisor_executor.automation import Act, CloseCrossPosition, ClosePosition, Group, OpenPosition
 from axisor_executor.storage import actions, executions
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
@@ -41,6 +41,11 @@ class GroupOutcome:
     def was_sent(self) -> bool:
         """Whether any request left for it."""
         return any(step.was_sent for step in self.steps)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it was only rehearsed."""
+        return any(step.dry_run for step in self.steps)
 
     @property
     def is_owed(self) -> bool:
@@ -135,12 +140,12 @@ def _outcome(group: Group, index: int, steps: tuple[LedgerAction, ...]) -> Group
         if step.status == "superseded":
             facts = _superseded(step)
             return GroupOutcome(group, index, "completed", steps, facts=facts)
-        if step.status == "planned":
+        if step.status == "planned" and not step.is_rehearsed:
             return GroupOutcome(group, index, "open", steps)
     return GroupOutcome(group, index, "completed", steps)
 
 
 def _superseded(step: LedgerAction) -> dict[str, Any]:
-    if isinstance(step.action, ClosePosition):
+    if isinstance(step.action, (ClosePosition, CloseCrossPosition)):
         return {"alreadyClosed": True, "reason": (step.error or {}).get("message")}
     return {"superseded": True, "reason": (step.error or {}).get("message")}

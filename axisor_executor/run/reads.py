@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from axisor_executor.errors import StaleData
-from axisor_executor.exchange.base import Answer, ExchangeClient, Page, Trade
+from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, ExchangeClient, Page, Trade
 from axisor_executor.exchange.prices import SharedTicker
+from axisor_executor.observe import metrics
 from axisor_executor.storage import actions, lineage
 from axisor_executor.storage.connection import Storage
+
+T = TypeVar("T")
 
 MAX_PAGES = 20
 PAGE_SIZE = 1000
@@ -27,6 +30,7 @@ class LiveReads:
         ticker: SharedTicker,
         storage: Storage,
         *,
+        exchange: str,
         account_id: str,
         automation_id: str,
         max_price_age: float,
@@ -34,6 +38,7 @@ class LiveReads:
         self._client = client
         self._ticker = ticker
         self._storage = storage
+        self._exchange = exchange
         self._account_id = account_id
         self._automation_id = automation_id
         self._max_price_age = max_price_age
@@ -48,7 +53,12 @@ class LiveReads:
 
     def price_now(self) -> Decimal:
         """Return the last price in USD as it is now, for what is about to be sent."""
-        price, age = self._ticker.fresh_price(self._max_price_age)
+        try:
+            price, age = self._ticker.fresh_price(self._max_price_age)
+        except StaleData as error:
+            metrics.price_refused.add(self._exchange, error.code)
+            raise
+        metrics.price_age.observe(max(age, 0.0), self._exchange)
         self.seen["price"] = {"last": str(price), "ageSeconds": round(max(age, 0.0), 3)}
         return price
 
@@ -70,6 +80,16 @@ class LiveReads:
         """
         found: Trade | None = self._once(f"finished:{trade_id}", lambda: self._find_finished(trade_id))
         return found
+
+    def cross_position(self) -> CrossPosition:
+        """Return the account's cross position, also where it holds nothing."""
+        position: CrossPosition = self._once("crossPosition", lambda: self._client.cross_position().value)
+        return position
+
+    def cross_position_now(self) -> CrossPosition:
+        """Return the account's cross position as it is now, for what is about to be sent."""
+        self._kept.pop("crossPosition", None)
+        return self.cross_position()
 
     def balance(self) -> int:
         """Return the free balance in sats."""
@@ -102,6 +122,13 @@ class LiveReads:
         if self._kept and time.monotonic() - self._first_read_at > oldest_seconds:
             self.forget()
 
+    def take_over(self, earlier: LiveReads, oldest_seconds: float) -> None:
+        """Go on with what the run before on this account has read and not changed since, the price excepted."""
+        if time.monotonic() - earlier._first_read_at < oldest_seconds:
+            self._kept = dict(earlier._kept)  # one step: a decision that was given up may still be reading
+            self._kept.pop("price", None)
+            self._first_read_at = earlier._first_read_at
+
     def saw(self, trade: Trade) -> None:
         """Keep a trade for the plan's record."""
         self.seen.setdefault("trades", {})[trade.id] = shown(trade)
@@ -114,6 +141,8 @@ class LiveReads:
         for key, trade in self._kept.items():
             if key.startswith("finished:") and trade is not None:
                 self.saw(trade)
+        if "crossPosition" in self._kept:
+            self.seen["crossPosition"] = shown(self._kept["crossPosition"])
         return self.seen
 
     def _once(self, key: str, read: Callable[[], Any]) -> Any:
@@ -137,26 +166,32 @@ class LiveReads:
 
 
 def search(
-    read: Callable[..., Answer[Page[Trade]]],
-    wanted: Callable[[Trade], bool],
+    read: Callable[..., Answer[Page[T]]],
+    wanted: Callable[[T], bool],
     *,
     since: datetime | None = None,
     stop_early: bool = True,
-) -> tuple[list[Trade], bool]:
-    """Return the trades of a paged list that are wanted, and whether the list was read to its end (or enough)."""
-    found: list[Trade] = []
+) -> tuple[list[T], bool]:
+    """Return the items of a paged list that are wanted, and whether the list was read to its end (or enough)."""
+    found: list[T] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = read(since=since, cursor=cursor, limit=PAGE_SIZE).value
-        found.extend(trade for trade in page.items if wanted(trade))
+        found.extend(item for item in page.items if wanted(item))
         cursor = page.next_cursor
         if cursor is None or (found and stop_early):
             return found, True
     return found, False
 
 
-def shown(trade: Trade) -> dict[str, Any]:
-    """Return what the ledger keeps of a trade, as JSON: sats as numbers, prices as text."""
+def shown(found: Trade | CrossOrder | CrossPosition) -> dict[str, Any]:
+    """Return what the ledger keeps of what the exchange showed, as JSON: sats as numbers, prices as text."""
+    if isinstance(found, CrossPosition):
+        return _shown_position(found)
+    return _shown_order(found) if isinstance(found, CrossOrder) else _shown_trade(found)
+
+
+def _shown_trade(trade: Trade) -> dict[str, Any]:
     return {
         "id": trade.id,
         "state": trade.state,
@@ -174,6 +209,33 @@ def shown(trade: Trade) -> dict[str, Any]:
         "takeprofit": _text(trade.takeprofit),
         "openingFee": trade.opening_fee,
         "closingFee": trade.closing_fee,
+    }
+
+
+def _shown_position(position: CrossPosition) -> dict[str, Any]:
+    return {
+        "id": position.id,
+        "side": position.side,
+        "quantity": position.quantity,
+        "entryPrice": _text(position.entry_price),
+        "liquidation": _text(position.liquidation),
+        "leverage": str(position.leverage),
+        "margin": position.margin,
+        "runningMargin": position.running_margin,
+        "maintenanceMargin": position.maintenance_margin,
+        "totalPl": position.total_pl,
+    }
+
+
+def _shown_order(order: CrossOrder) -> dict[str, Any]:
+    return {
+        "id": order.id,
+        "state": order.state,
+        "side": order.side,
+        "type": order.type,
+        "quantity": order.quantity,
+        "price": str(order.price),
+        "tradingFee": order.trading_fee,
     }
 
 

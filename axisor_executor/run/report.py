@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from axisor_executor.automation import CloseCrossPosition, ClosePosition
+from axisor_executor.observe import metrics, tracing
+from axisor_executor.observe.alert_desk import AlertDesk
 from axisor_executor.observe.alerts import Alert, Kind, Severity
 from axisor_executor.observe.finished import Finished
 from axisor_executor.observe.logs import run_line, say, timestamp
@@ -16,6 +19,7 @@ _ALERTS: dict[str, tuple[Kind, Severity]] = {
     "credentials_missing": ("credential_failure", "error"),
     "credentials_unreadable": ("credential_failure", "error"),
     "credentials_invalid": ("credential_failure", "error"),
+    "wrong_network": ("credential_failure", "error"),
     "exchange_unauthorized": ("credential_failure", "error"),
     "exchange_forbidden": ("credential_failure", "error"),
     "account_inactive": ("inactive_account", "warning"),
@@ -32,9 +36,17 @@ _ALERTS: dict[str, tuple[Kind, Severity]] = {
 }
 
 
-def tell(registry: Registry, subject: Subject, ended: Ended, title: str, seconds: float) -> None:
+_OF_ONE_TRADE: frozenset[Kind] = frozenset({"unguarded_trade", "reduce_unaffordable", "plugin_failure"})
+"""What one automation can't do for one trade says nothing about another."""
+
+_OF_ONE_LANE: frozenset[Kind] = frozenset({"api_error", "timeout"})
+"""What was to be done for a trade's protection, and was not, is not hidden by an entry that met the same."""
+
+
+def tell(registry: Registry, alerts: AlertDesk, subject: Subject, ended: Ended, title: str, seconds: float) -> None:
     """Write the lines of a run that has ended, raise its alerts, and call the observers."""
     name = subject.account_name or subject.run.account_name or "unknown"
+    tracing.note(ended.status, (ended.error or {}).get("code"))
     _human_line(ended, title, name)
     run_line(
         {
@@ -51,7 +63,7 @@ def tell(registry: Registry, subject: Subject, ended: Ended, title: str, seconds
         }
     )
     for found in _alerts(subject, ended, name):
-        alert(registry, found)
+        alerts.take(found)
     registry.tell_finished(
         Finished(
             execution_id=subject.run.id,
@@ -67,16 +79,27 @@ def tell(registry: Registry, subject: Subject, ended: Ended, title: str, seconds
     )
 
 
-def tell_held(registry: Registry, subject: Subject, pause: Suspend) -> None:
-    """Alert, once, where a pause holds a reduce between its close and its reopen."""
-    if not (pause.half_done and pause.wait_for == "paused"):
+def count(registry: Registry, subject: Subject, ended: Ended, seconds: float, *, per_account: bool) -> None:
+    """Count a run that has ended, for the metrics."""
+    found = subject.automation_type
+    kind = found if found is None or found in registry.handlers else "unknown"  # what a row names may be anything
+    metrics.executions.add(kind, ended.result.get("action"), ended.status, subject.run.exchange)
+    metrics.execution_seconds.observe(seconds, kind, ended.status)
+    if per_account:
+        metrics.account_executions.add(ended.result.get("accountId"), kind, ended.status)
+
+
+def tell_held(alerts: AlertDesk, subject: Subject, pause: Suspend) -> None:
+    """Alert, once, where a pause or an open breaker holds a reduce between its close and its reopen."""
+    tracing.note(f"waiting for {pause.wait_for}", pause.error and pause.error.code)
+    if not pause.holds_half_done:
         return
     if ((subject.run.error or {}).get("details") or {}).get("halfDone"):
         return  # said when it was first held
     run = subject.run
-    message = f"A pause holds execution {run.id} between the close of a position and the opening of its remainder"
-    alert(
-        registry,
+    message = f"Execution {run.id} is held between the close of a position and the opening of its remainder: "
+    message += str(pause.error)
+    alerts.take(
         Alert(
             kind="half_done_reduce",
             severity="critical",
@@ -86,20 +109,16 @@ def tell_held(registry: Registry, subject: Subject, pause: Suspend) -> None:
             account_name=subject.account_name or run.account_name,
             automation_id=run.automation_id,
             execution_id=run.id,
-        ),
+        )
     )
-
-
-def alert(registry: Registry, found: Alert) -> None:
-    """Say an alert in the log and hand it to every hook."""
-    name = found.account_name or "unknown"
-    say.warning(f"Alert {found.kind} for account {name}: {found.message}", severity=found.severity)
-    registry.tell_alert(found)
 
 
 def _human_line(ended: Ended, title: str, name: str) -> None:
     result = ended.result
     match ended.status:
+        case "completed" if result.get("dryRun"):
+            count = len(result.get("requests", ()))
+            say.success(f"{title} dry run for account {name}: {count} request(s) recorded, nothing was sent by it")
         case "completed" if result.get("action") == "auto_entry_executed":
             say.success(f"Auto entry executed successfully for account {name}. Trade ID: {result.get('tradeId')}")
         case "completed" if any(_closed(outcome) for outcome in ended.outcomes):
@@ -118,7 +137,10 @@ def _human_line(ended: Ended, title: str, name: str) -> None:
 
 
 def _closed(outcome: Any) -> bool:
-    return any(step.action.kind == "close_position" and step.status == "confirmed" for step in outcome.steps)
+    return any(
+        isinstance(step.action, (ClosePosition, CloseCrossPosition)) and step.status == "confirmed"
+        for step in outcome.steps
+    )
 
 
 def _alerts(subject: Subject, ended: Ended, name: str) -> list[Alert]:
@@ -131,13 +153,26 @@ def _alerts(subject: Subject, ended: Ended, name: str) -> list[Alert]:
             message = f"Position {outcome.group.trade_id} on account {name} is closed and was not reopened: " + str(
                 (outcome.error or {}).get("message")
             )
-            found.append(_alert(subject, ended, "half_done_reduce", "critical", message))
-    errors = [one.error for one in ended.outcomes if one.error and not one.is_half_done and one.status != "uncertain"]
-    for error in errors or ([ended.error] if ended.error and not found else []):
+            found.append(_alert(subject, ended, "half_done_reduce", "critical", message, outcome.group.trade_id))
+    errors = [
+        (one.error, one.group.trade_id)
+        for one in ended.outcomes
+        if one.error and not one.is_half_done and one.status != "uncertain"
+    ]
+    for error, trade_id in errors or ([(ended.error, subject.run.trade_id)] if ended.error and not found else []):
         kind = _ALERTS.get(str(error.get("code"))) or _by_default(subject, ended, error)
         if kind is not None:
-            found.append(_alert(subject, ended, *kind, str(error.get("message"))))
+            topic = _topic(subject, kind[0], str(error.get("code")), trade_id)
+            found.append(_alert(subject, ended, *kind, str(error.get("message")), trade_id, topic))
     return found
+
+
+def _topic(subject: Subject, kind: Kind, code: str, trade_id: str | None) -> str | None:
+    """Return what an alert is about, where its account is too wide for one to stand for all."""
+    protects = subject.run.lane == "protect"
+    if kind in _OF_ONE_TRADE or (protects and code == "exchange_rejected"):
+        return f"{subject.run.automation_id} {trade_id}"
+    return "protect" if protects and kind in _OF_ONE_LANE else None
 
 
 def _by_default(subject: Subject, ended: Ended, error: Mapping[str, Any]) -> tuple[Kind, Severity] | None:
@@ -153,7 +188,15 @@ def _message(ended: Ended) -> str:
     return str((ended.error or {}).get("message"))
 
 
-def _alert(subject: Subject, ended: Ended, kind: Kind, severity: Severity, message: str) -> Alert:
+def _alert(
+    subject: Subject,
+    ended: Ended,
+    kind: Kind,
+    severity: Severity,
+    message: str,
+    trade_id: str | None = None,
+    topic: str | None = None,
+) -> Alert:
     return Alert(
         kind=kind,
         severity=severity,
@@ -163,4 +206,6 @@ def _alert(subject: Subject, ended: Ended, kind: Kind, severity: Severity, messa
         account_name=ended.result.get("accountName"),
         automation_id=subject.run.automation_id,
         execution_id=subject.run.id,
+        details={"tradeId": trade_id} if trade_id else {},
+        topic=topic,
     )

@@ -12,6 +12,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from axisor_executor.automation import AutomationConfig, Lane
+from axisor_executor.automation.fields import quoted
 from axisor_executor.errors import AxisorError, InvalidConfig, NotFound
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
@@ -97,6 +98,29 @@ def resolve(
         _warned[found.id, ignored] = False
         say.warning(f"Automation {found.id}: nothing acts on {', '.join(ignored)} in its config")
     return Resolved(found, account, registered, action, config)
+
+
+def is_dry_run(found: Automation) -> bool:
+    """Return whether an automation's own config keeps it from sending anything (``dry_run``).
+
+    Read from the row itself, whatever the handler makes of its config.
+
+    Raises:
+        InvalidConfig: the key is neither true nor false.
+    """
+    return isinstance(found.config, Mapping) and is_dry_run_config(found.config)
+
+
+def is_dry_run_config(config: Mapping[str, Any]) -> bool:
+    """Return what a config's ``dry_run`` says; false where it is left out.
+
+    Raises:
+        InvalidConfig: it is neither true nor false.
+    """
+    given = config.get("dry_run")
+    if given is None or isinstance(given, bool):
+        return bool(given)
+    raise InvalidConfig(f"dry_run: must be true or false, got {quoted(given)}")
 
 
 def lane_of(registry: Registry, found: Automation, job: Job) -> Lane:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from axisor_executor.automation import Act, AddMargin, CashIn, ClosePosition, OpenPosition, Wait, jsonable
+from axisor_executor.automation.actions import CrossAction
+from axisor_executor.observe import tracing
 from axisor_executor.observe.logs import timestamp
+from axisor_executor.run.cross import realised
 from axisor_executor.run.outcome import GroupOutcome
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution, Status
@@ -50,6 +53,7 @@ class Subject:
             "action": action,
             "timestamp": timestamp(),
             "executionId": self.run.id,
+            **tracing.ids(self.run.id),
             "automationId": self.run.automation_id,
             "userId": self.run.user_id,
             "accountId": self.account_id or self.run.account_id,
@@ -114,6 +118,24 @@ def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ende
     return Ended(status, result, error, log, outcomes=tuple(outcomes))
 
 
+def rehearsed(subject: Subject, ended: Ended) -> Ended:
+    """Return the end of a dry run: marked as one, with what would have been sent.
+
+    The TradeLog gets nothing of it, but for groups of which something was sent while the execution was live; a result
+    with such groups is no dry run's as a whole.
+    """
+    live = [outcome for outcome in ended.outcomes if outcome.was_sent and not outcome.is_dry_run]
+    result = dict(ended.result) if live else {**ended.result, "dryRun": True}
+    requests = [_unsent(step) for outcome in ended.outcomes for step in outcome.steps if step.is_rehearsed]
+    if requests:
+        result["requests"] = requests
+    return replace(ended, result=result, trade_log=tuple(_entry(subject, outcome) for outcome in live))
+
+
+def _unsent(step: LedgerAction) -> dict[str, Any]:
+    return {"action": step.action.kind, "tradeId": step.action.target, **(step.request or {})}
+
+
 def _overall(outcomes: Sequence[GroupOutcome]) -> Status:
     states = {outcome.status for outcome in outcomes}
     if "uncertain" in states:
@@ -129,6 +151,8 @@ def _nested(plan: Act, outcome: GroupOutcome) -> dict[str, Any]:
                 nested["order"] = (step.answer or {}).get("state")
             if step.action.replaces:
                 nested["newTradeId"] = step.new_trade_id
+        if isinstance(step.action, CrossAction) and step.status == "confirmed" and step.answer:
+            nested["orderId"] = step.answer["id"]
     if outcome.is_half_done:
         nested["reopened"] = False
     return nested
@@ -142,6 +166,8 @@ def _listed(outcome: GroupOutcome) -> dict[str, Any]:
         **jsonable(outcome.group.facts),
         **outcome.facts,
     }
+    if outcome.is_dry_run:
+        listed["dryRun"] = True
     if outcome.new_trade_id:
         listed["newTradeId"] = outcome.new_trade_id
     if outcome.is_half_done:
@@ -160,7 +186,7 @@ def _entry(subject: Subject, outcome: GroupOutcome) -> Entry:
         trade_id=outcome.new_trade_id or outcome.group.trade_id or "",
         status="success" if outcome.status == "completed" else _log_status(error or {}),
         action=outcome.group.action,
-        pnl=_sum(step.answer.get("pl") for step in done if step.answer and isinstance(step.action, ClosePosition)),
+        pnl=_sum(_pnl(step) for step in done),
         amount=_amount(done),
         price=_price(done),
         error_message=None if error is None else str(error.get("message")),
@@ -183,18 +209,26 @@ def _log_status(error: Mapping[str, Any]) -> TradeLogStatus:
     return "exchange_error" if code in EXCHANGE_CODES or code.startswith("exchange_") else "app_error"
 
 
+def _pnl(step: LedgerAction) -> int | None:
+    if isinstance(step.action, CrossAction):
+        return realised(step)[0]
+    return step.answer.get("pl") if step.answer and isinstance(step.action, ClosePosition) else None
+
+
 def _sum(values: Any) -> int | None:
     known = [int(value) for value in values if value is not None]
     return sum(known) if known else None
 
 
 def _amount(done: Sequence[LedgerAction]) -> int | None:
-    """Sats that were moved: the margin that was added, or that of the trade that was opened or closed."""
+    """Sats that were moved: the margin that was added, or that of the trade or part that was opened or closed."""
     for step in reversed(done):
         if isinstance(step.action, (AddMargin, CashIn)):
             return step.action.amount
         if step.answer and isinstance(step.action, (OpenPosition, ClosePosition)):
             return int(step.answer["margin"])
+        if isinstance(step.action, CrossAction):
+            return realised(step)[1]
     return None
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 from axisor_executor import arithmetic
 from axisor_executor.automation import (
@@ -13,26 +14,32 @@ from axisor_executor.automation import (
     AddMargin,
     CancelOrder,
     CashIn,
+    CloseCrossPosition,
     ClosePosition,
     OpenPosition,
+    ReduceCrossPosition,
     SetStopLoss,
     SetTakeProfit,
 )
+from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import (
     AxisorError,
     CredentialsError,
+    Held,
     NotFound,
     OutcomeUnknown,
     Refused,
     Rejected,
     Unavailable,
 )
-from axisor_executor.exchange.base import Answer, ExchangeClient, NewTrade, Trade
+from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, ExchangeClient, NewTrade, Trade
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import baseline_of
 from axisor_executor.run import points
 from axisor_executor.run.acting import Acting
+from axisor_executor.run.cross import call_cross, position_for
 from axisor_executor.run.reads import shown
+from axisor_executor.run.rehearse import rehearse
 from axisor_executor.storage import actions, sending
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
@@ -51,26 +58,47 @@ ALREADY_CLOSED = {"code": "already_closed", "message": "the trade was closed alr
 class Sender:
     """The only place in the executor from which a mutating request leaves."""
 
-    def __init__(self, storage: Storage, *, max_skew_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        max_skew_seconds: float,
+        live: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.storage = storage
         self.max_skew_seconds = max_skew_seconds
+        self.live = live
         self.clock = clock
 
     def send(self, run: Execution, planned: LedgerAction, acting: Acting) -> bool:
         """Carry a planned action out; what became of it is committed before this returns or raises.
 
+        One of a dry run goes the same way up to its request, which is recorded instead of sent.
+
         Returns:
-            True: it was carried out. False: someone else had closed the trade, there was nothing left to do.
+            True: it was carried out, or rehearsed. False: someone else had closed the trade, nothing was left to do.
 
         Raises:
             Rejected, Refused, NotFound: definitely not done (status ``rejected``).
+            Throttled, CircuitOpen: held back, nothing was sent (status ``planned`` still).
             Unavailable: definitely not processed (status ``planned`` again).
             OutcomeUnknown: nobody knows (status ``unknown``).
             Held, LeaseLost: nothing was sent.
         """
+        if planned.dry_run:
+            return self._carry_out(run, planned, acting)
+        self._require_live(planned)
+        acting.gate.enter(mutating=True)  # before the timestamp is chosen: what is signed never waits
+        try:
+            return self._carry_out(run, planned, acting)
+        finally:
+            acting.gate.withdraw(mutating=True)  # a probe of which nothing was sent is left to others
+
+    def _carry_out(self, run: Execution, planned: LedgerAction, acting: Acting) -> bool:
         acting.reads.refresh(OLDEST_READ_SECONDS)
         target = self._target(planned.action, acting)
-        if target is not None and target.state == "closed":
+        if target is not None and _is_over(target):
             actions.deny(self.storage, run, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
             return False
         ready = dataclasses.replace(planned, action=self._prepared(planned.action, acting))
@@ -81,10 +109,26 @@ class Sender:
             exchange_user_id=acting.exchange_user_id,
             key_fingerprint=acting.fingerprint,
         )
+        if planned.dry_run:
+            signed_ms = about.timestamp_ms
+            rehearsed = partial(call, action=ready.action, client_id=ready.client_id, timestamp_ms=signed_ms)
+            request = rehearse(acting.client, rehearsed, signed_ms)
+            sending.rehearse(self.storage, run, ready, about, request, account=acting.account)
+            say.info(f"Dry run: {ready.action.kind} was not sent for account {acting.account.name}", mark="🧪")
+            return True
         sending.begin(self.storage, run, ready, about, account=acting.account)
         points.reached("sending")
         self._check_punctual(ready, about.timestamp_ms)
         return self._transmit(ready, acting, about.timestamp_ms)
+
+    def _require_live(self, planned: LedgerAction) -> None:
+        """Let nothing leave a process in dry run, not even what is owed since it was live."""
+        if not self.live:
+            raise Held(
+                f"{planned.action.kind} is held back: this process runs with AXISOR_MODE=dry_run",
+                code="dry_run",
+                account_id=planned.account_id,
+            )
 
     def _transmit(self, ready: LedgerAction, acting: Acting, timestamp_ms: int) -> bool:
         announce(ready.action, acting)
@@ -116,12 +160,15 @@ class Sender:
         points.reached("settled")
         return True
 
-    def _target(self, action: Action, acting: Acting) -> Trade | None:
+    def _target(self, action: Action, acting: Acting) -> Trade | CrossPosition | None:
         """Return the trade that is to be changed, as it is before; for a close, also one that is closed already.
 
         Raises:
             NotFound: this account has no such trade.
+            StaleData: the cross position is not the one that was decided on any more.
         """
+        if isinstance(action, CrossAction):
+            return position_for(action, acting.reads)
         if action.target is None:
             return None
         for read in (acting.reads.running, acting.reads.open_orders):
@@ -158,15 +205,21 @@ class Sender:
             )
 
 
-def _closed_meanwhile(action: Action, acting: Acting) -> Trade | None:
-    """Return the trade that a close was for, if it is closed without us; ``None`` where that can't be seen."""
-    if not isinstance(action, ClosePosition):
-        return None
+def _is_over(target: Trade | CrossPosition) -> bool:
+    return target.side is None if isinstance(target, CrossPosition) else target.state == "closed"
+
+
+def _closed_meanwhile(action: Action, acting: Acting) -> Trade | CrossPosition | None:
+    """Return what a close was for, if it is closed without us; ``None`` where that can't be seen."""
+    target: Trade | CrossPosition | None = None
     try:
-        trade = acting.reads.finished(action.trade_id)
+        if isinstance(action, ClosePosition):
+            target = acting.reads.finished(action.trade_id)
+        elif isinstance(action, CloseCrossPosition):
+            target = acting.reads.cross_position()
     except AxisorError:
         return None
-    return trade if trade is not None and trade.state == "closed" else None
+    return target if target is not None and _is_over(target) else None
 
 
 def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:
@@ -201,9 +254,13 @@ def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:
     return dataclasses.replace(action, stoploss=stoploss, takeprofit=takeprofit)
 
 
-def call(client: ExchangeClient, action: Action, client_id: str | None, timestamp_ms: int) -> Answer[Trade]:
+def call(
+    client: ExchangeClient, action: Action, client_id: str | None, timestamp_ms: int
+) -> Answer[Trade] | Answer[CrossOrder]:
     """Make the one client call that carries out ``action``, signed with ``timestamp_ms``."""
     match action:
+        case CrossAction():
+            return call_cross(client, action, client_id, timestamp_ms)
         case ClosePosition(trade_id=trade_id):
             return client.close_trade(trade_id, timestamp_ms=timestamp_ms)
         case AddMargin(trade_id=trade_id, amount=amount):
@@ -231,6 +288,10 @@ def call(client: ExchangeClient, action: Action, client_id: str | None, timestam
     raise TypeError(f"no client call carries out {action!r}")
 
 
+def _holding(action: CrossAction) -> str:
+    return f"{'LONG' if action.side == 'buy' else 'SHORT'} {action.held} USD"
+
+
 def announce(action: Action, acting: Acting) -> None:
     """Say in the log what is about to be sent."""
     who = f"for user {acting.account.user_id} on account {acting.account.name}"
@@ -238,6 +299,10 @@ def announce(action: Action, acting: Acting) -> None:
     match action:
         case ClosePosition(trade_id=trade_id):
             say.info(f"Closing position {trade_id} {who}", mark="🛑")
+        case CloseCrossPosition():
+            say.info(f"Closing cross position of {_holding(action)} {who}", mark="🛑")
+        case ReduceCrossPosition(quantity=quantity):
+            say.info(f"Reducing cross position of {_holding(action)} by {quantity} USD {who}", mark="✂️")
         case OpenPosition():
             side = "LONG" if action.side == "buy" else "SHORT"
             say.info(

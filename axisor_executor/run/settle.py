@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from axisor_executor.automation import ClosePosition, OpenPosition
-from axisor_executor.errors import AxisorError, OutcomeUnknown, Rejected, Unavailable
-from axisor_executor.exchange.base import Answer, ExchangeClient, Trade
+from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition
+from axisor_executor.automation.actions import CrossAction
+from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, Throttled, Unavailable
+from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import Observation, Verdict, judge, request_is_dead
 from axisor_executor.run.acting import Accounts, Acting
-from axisor_executor.run.flow import Suspend
+from axisor_executor.run.flow import Suspend, held_back
 from axisor_executor.run.reads import search, shown
 from axisor_executor.storage import accounts, actions
 from axisor_executor.storage.actions import LedgerAction
@@ -38,7 +39,18 @@ class Settler:
         Raises:
             Suspend: some can't be judged yet; look again later.
         """
-        pending = [sent for sent in unsettled if not self._settle_one(sent)]
+        pending: list[LedgerAction] = []
+        unanswered: Unavailable | None = None
+        for sent in unsettled:
+            try:
+                if not self._settle_one(sent):
+                    pending.append(sent)
+            except Unavailable as error:
+                unanswered = error
+                pending.append(sent)
+        if unanswered is not None:
+            # Nothing was shown: this was no look, and the next one must not be later for it.
+            raise Suspend("reconcile", _until_asked_again(unanswered), error=_unknown(pending))
         if pending:
             delay = min(FIRST_LOOK_SECONDS * 2 ** min(run.looks, 10), SLOWEST_LOOK_SECONDS, self._until_dead(pending))
             raise Suspend("reconcile", max(delay, FIRST_LOOK_SECONDS), error=_unknown(pending), looked=True)
@@ -53,10 +65,14 @@ class Settler:
         """Judge one action and commit it; return whether nothing more is to be found out."""
         try:
             verdict = self._look(sent)
-        except (Unavailable, Rejected, AxisorError) as error:
+        except Unavailable as error:
+            if not _too_old(sent):
+                raise
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
-        if verdict.outcome == "executed" and isinstance(sent.action, ClosePosition) and self._closed_by_another(sent):
-            verdict = Verdict("superseded", "another execution closed the trade", verdict.trade)
+        except AxisorError as error:
+            verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
+        if verdict.outcome == "executed" and self._closed_by_another(sent, verdict):
+            verdict = Verdict("superseded", "another execution closed it", verdict.evidence)
         if verdict.outcome == "unknown" and _too_old(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(
@@ -65,31 +81,40 @@ class Settler:
         )
         return commit(self.opener, sent, verdict)
 
-    def _closed_by_another(self, sent: LedgerAction) -> bool:
-        return actions.closed_by_another(self.opener.storage, sent)
+    def _closed_by_another(self, sent: LedgerAction, verdict: Verdict) -> bool:
+        if isinstance(sent.action, CloseCrossPosition) and isinstance(verdict.evidence, CrossOrder):
+            return actions.cross_order_of_another(self.opener.storage, sent, verdict.evidence.id)
+        return isinstance(sent.action, ClosePosition) and actions.closed_by_another(self.opener.storage, sent)
 
     def _look(self, sent: LedgerAction) -> Verdict:
         account = accounts.account(self.opener.storage, sent.account_id)
         if account is None:
             return Verdict("uncertain", f"account {sent.account_id} is not there any more")
-        acting = self.opener.open(account, sent.automation_id)
+        acting = self.opener.open(account, sent.automation_id, "protect")
         if acting.exchange_user_id != sent.exchange_user_id:
             return Verdict("uncertain", "the account's key now belongs to another exchange user, who can't answer")
         seen = observe(sent, acting)
         dead = request_is_dead(
             sent.timestamp_ms or 0, seen.server_time, window=self.window_seconds, margin=self.margin_seconds
         )
-        return judge(sent.action, sent.baseline or {}, seen, timestamp_ms=sent.timestamp_ms or 0, dead=dead)
+        return judge(
+            sent.action,
+            sent.baseline or {},
+            seen,
+            timestamp_ms=sent.timestamp_ms or 0,
+            dead=dead,
+            client_id=sent.client_id,
+        )
 
 
 def commit(opener: Accounts, sent: LedgerAction, verdict: Verdict) -> bool:
     """Write a verdict into the ledger; return whether it is final (``uncertain`` is, and stays ``unknown`` there)."""
     status = 503 if verdict.outcome == "not_executed" else 504
     note: dict[str, Any] = {"status": status, "code": verdict.outcome, "message": verdict.reason}
-    answer = shown(verdict.trade) if verdict.trade else None
+    answer = shown(verdict.evidence) if verdict.evidence else None
     match verdict.outcome:
         case "executed":
-            opened = verdict.trade.id if verdict.trade and isinstance(sent.action, OpenPosition) else None
+            opened = verdict.evidence.id if verdict.evidence and isinstance(sent.action, OpenPosition) else None
             actions.settle(opener.storage, sent, "confirmed", answer=answer, new_trade_id=opened)
         case "not_executed":
             actions.settle(opener.storage, sent, "rejected", answer=answer, error=note)
@@ -108,12 +133,30 @@ def observe(sent: LedgerAction, acting: Acting) -> Observation:
     A trade moves from open to running to closed or canceled; looking in that order can't miss one that moves
     meanwhile. The clock is that of the first answer: everything read after it is at least as new.
     """
+    if isinstance(sent.action, CrossAction):
+        return _observe_cross(sent, acting.client)
     if isinstance(sent.action, OpenPosition):
         server_time, found, complete = _find(sent, acting, lambda trade: trade.client_id == sent.client_id, all_of=True)
         return Observation(server_time, matches=tuple(found), complete=complete)
     target = sent.action.target
     server_time, found, complete = _find(sent, acting, lambda trade: trade.id == target, all_of=False)
     return Observation(server_time, trade=found[0] if found else None, complete=complete)
+
+
+def _observe_cross(sent: LedgerAction, client: ExchangeClient) -> Observation:
+    """Read the cross position and its orders since the request, so that the one explains the other.
+
+    Raises:
+        Unavailable: the position changed meanwhile; look again.
+    """
+    before = client.cross_position()
+    orders = {order.id: order for order in client.cross_open_orders().value}
+    filled, complete = search(client.cross_filled_orders, lambda _: True, since=_since(sent), stop_early=False)
+    orders.update({order.id: order for order in reversed(filled)})  # oldest first
+    position = client.cross_position().value
+    if position.quantity != before.value.quantity:
+        raise Unavailable("the cross position changed while its orders were read")
+    return Observation(before.server_time, position=position, orders=tuple(orders.values()), complete=complete)
 
 
 def _find(
@@ -129,7 +172,7 @@ def _find(
     # first, and it is not documented whether its limits mean when a trade began or when it ended.
     since = None
     if all_of:
-        since = datetime.fromtimestamp((sent.timestamp_ms or 0) / 1000, UTC) - _LOOK_BACK
+        since = _since(sent)
     for read in (client.closed_trades, client.canceled_trades):
         if found and not all_of:
             break
@@ -137,6 +180,17 @@ def _find(
         found.update({trade.id: trade for trade in trades})
         complete = complete and whole
     return first.server_time, list(found.values()), complete
+
+
+def _since(sent: LedgerAction) -> datetime:
+    """Return from when on a history can show what was sent."""
+    return datetime.fromtimestamp((sent.timestamp_ms or 0) / 1000, UTC) - _LOOK_BACK
+
+
+def _until_asked_again(error: Unavailable) -> float:
+    if isinstance(error, (Throttled, CircuitOpen)):
+        return held_back(error).seconds
+    return max(FIRST_LOOK_SECONDS, error.retry_after or 0.0)
 
 
 def _too_old(sent: LedgerAction) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +75,16 @@ class PaperExchange:
         asked = {"username": username, "balance": balance, **keys}
         made = self._call("POST", "accounts", {name: value for name, value in asked.items() if value is not None})
         return PaperAccount(**{name: made[name] for name in PaperAccount.__dataclass_fields__})
+
+    def add_keys(self, account: PaperAccount, *permissions: str) -> PaperAccount:
+        """Give an account one more key, with these permissions or all, and return the account with it."""
+        asked = {"permissions": list(permissions)} if permissions else {}
+        made = self._call("POST", f"accounts/{account.id}/keys", asked)
+        return replace(account, key=made["key"], secret=made["secret"], passphrase=made["passphrase"])
+
+    def revoke_keys(self, account: PaperAccount) -> None:
+        """Make an account's key invalid."""
+        self._call("DELETE", f"accounts/{account.id}/keys/{account.key}")
 
     def account(self, account: PaperAccount | str) -> Row:
         """Return balance, counts and ledger of an account."""

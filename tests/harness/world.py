@@ -118,13 +118,19 @@ class World:
         self._start(*plugins)
 
     def move_price(self, price: float) -> None:
-        """Move the market, and forget the price that this process shares for a second."""
+        """Move the market, and forget the price that is shared for a second."""
         self.paper.set_price(price)
-        self.parts.opener._tickers.clear()
+        self.forget_price()
+
+    def forget_price(self) -> None:
+        """Have the next price asked anew."""
+        for ticker in self.parts.opener.tickers:
+            ticker.forget()
 
     @property
     def alerts(self) -> list[str]:
         """The kinds of the alerts that were raised, in order."""
+        self.parts.alerts.flush(5.0)
         self.parts.registry.flush()
         return [alert.kind for alert in self.watcher.alerts]
 

@@ -101,6 +101,32 @@ def test_a_failure_says_what_where_and_to_whom(world: World, account: Account, c
     assert (run["status"], run["accountId"], run["error"]) == ("error", account.id, error["message"])
 
 
+class TestAlertsOfGuards:
+    """What failed to protect a trade is told, whatever else failed on its account a moment before."""
+
+    def test_a_refused_guard_is_hidden_by_no_other_refusal(self, world: World, account: Account) -> None:
+        entry = world.automation(account, "auto_entry", ENTRY)
+        guard = world.automation(account, "margin_guard", {"action": "close_position"})
+        trades = [world.open_trade(account) for _ in range(2)]
+        world.paper.add_fault("status_before", mutating=True, status=400, count=4)
+        world.run(entry)
+        for trade_id in (*trades, trades[0]):
+            assert world.run(guard, trade_id=trade_id)["error"]["code"] == "exchange_rejected"
+        assert world.alerts == ["api_error"] * 3
+        told = [(one.automation_id, one.details.get("tradeId")) for one in world.watcher.alerts]
+        assert told == [(entry, None), (guard, trades[0]), (guard, trades[1])]
+
+    def test_nor_is_one_that_came_too_late_hidden_by_an_entry(self, world: World, account: Account) -> None:
+        entry = world.automation(account, "auto_entry", ENTRY)
+        guard = world.automation(account, "margin_guard", {"action": "close_position"})
+        for automation_id in (entry, guard, entry, guard):
+            late = world.enqueue(world.job(automation_id, trade_id="t", max_age=1))
+            world.make_older(late, seconds=2)
+            assert world.go_on(late)["status"] == "expired"
+        assert world.alerts == ["timeout"] * 2
+        assert [one.automation_id for one in world.watcher.alerts] == [entry, guard]
+
+
 class TestExpired:
     def test_a_job_that_is_too_old_is_not_begun(self, world: World, account: Account) -> None:
         late = world.job(world.automation(account, "auto_entry", ENTRY), max_age=1)

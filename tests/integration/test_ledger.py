@@ -142,7 +142,7 @@ class TestAccountLease:
     def test_who_is_next_has_the_account_kept_until_it_comes(self, ledger: Ledger) -> None:
         run, following = ledger.running(), ledger.queued()
         ledger.claim(following)
-        assert ledger.finish(run) == Next(following, "default")
+        assert ledger.finish(run) == Next(following, "default", fence=0)
         assert ledger.claim(ledger.queued(lane="protect")) is None
         assert ledger.claim(following) is not None
 
@@ -156,7 +156,7 @@ class TestAccountLease:
     def test_a_run_that_waits_hands_the_account_over_too(self, ledger: Ledger) -> None:
         run, following = ledger.running(), ledger.queued()
         ledger.claim(following)
-        assert ledger.wait(run, "reconcile", seconds=60) == Next(following, "default")
+        assert ledger.wait(run, "reconcile", seconds=60) == Next(following, "default", fence=0)
 
     def test_nobody_in_line_frees_it(self, ledger: Ledger) -> None:
         assert ledger.finish(ledger.running()) is None

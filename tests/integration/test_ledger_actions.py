@@ -13,8 +13,10 @@ from axisor_executor.automation import (
     AddMargin,
     CancelOrder,
     CashIn,
+    CloseCrossPosition,
     ClosePosition,
     OpenPosition,
+    ReduceCrossPosition,
     SetStopLoss,
     SetTakeProfit,
 )
@@ -31,6 +33,8 @@ REDUCING = [
     SetTakeProfit("trade-1", Decimal(60_000)),
     SetStopLoss("trade-1", Decimal(40_000)),
     CancelOrder("trade-1"),
+    CloseCrossPosition("position-1", "buy", 100),
+    ReduceCrossPosition("position-1", "buy", 100, 50),
     REOPEN,
 ]
 ADDING = [ENTRY, CashIn("trade-1", 5)]
@@ -208,6 +212,22 @@ class TestUnresolved:
         with pytest.raises(Held):
             ledger.send(other, ledger.plan(other, AddMargin("trade-9", 7))[0])
 
+    @pytest.mark.parametrize(
+        "first",
+        [ReduceCrossPosition("position-1", "buy", 100, 50), CloseCrossPosition("position-1", "buy", 100)],
+        **kinds,
+    )
+    def test_of_a_cross_position_a_reduce_is_held_and_a_close_is_not(
+        self, ledger: Ledger, run: Execution, first: Action
+    ) -> None:
+        ledger.send(run, ledger.plan(run, first)[0])
+        ledger.wait(run, "reconcile", seconds=60)
+        second = ledger.running()
+        with pytest.raises(Held):
+            ledger.send(second, ledger.plan(second, ReduceCrossPosition("position-1", "buy", 100, 10))[0])
+        close = ledger.plan(second, CloseCrossPosition("position-1", "buy", 100))[0]
+        assert ledger.send(second, close).status == "sending"
+
     def test_an_unknown_entry_holds_its_automations_further_entries_only(self, ledger: Ledger) -> None:
         first = ledger.running(automation_id="automation-x")
         actions.settle(ledger.storage, ledger.send(first, ledger.plan(first)[0]), "unknown")
@@ -224,6 +244,28 @@ class TestUnresolved:
         ledger.finish(run)
         other = ledger.running()
         assert ledger.send(other, ledger.plan(other, AddMargin("trade-1", 7))[0]).status == "sending"
+
+
+class TestCrossOrders:
+    """A close of the cross position is recognised by its order, which two executions must not both count."""
+
+    CLOSE = CloseCrossPosition("position-1", "buy", 100)
+
+    def test_another_executions_order_is_known(self, ledger: Ledger, run: Execution) -> None:
+        sent = ledger.send(run, ledger.plan(run, self.CLOSE)[0])
+        actions.settle(ledger.storage, sent, "confirmed", answer={"id": "order-1"})
+        assert not actions.cross_order_of_another(ledger.storage, sent, "order-1"), "it is our own"
+        ledger.finish(run)
+        other = ledger.running()
+        second = ledger.send(other, ledger.plan(other, self.CLOSE)[0])
+        assert actions.cross_order_of_another(ledger.storage, second, "order-1")
+        assert not actions.cross_order_of_another(ledger.storage, second, "order-2")
+
+    def test_what_is_recognised_by_an_id_of_ours_gets_one(self, ledger: Ledger, run: Execution) -> None:
+        reduce = ReduceCrossPosition("position-1", "buy", 100, 50)
+        planned = ledger.plan(run, reduce, self.CLOSE, ENTRY, ClosePosition("trade-1"))
+        assert [one.client_id is not None for one in planned] == [True, False, True, False]
+        assert [one.action for one in ledger.actions(run)][:2] == [reduce, self.CLOSE]
 
 
 class TestLineage:

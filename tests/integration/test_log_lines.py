@@ -103,6 +103,13 @@ class TestHumanLines:
         assert trade_id in change
         assert change.endswith("for user user123 on account Main Account")
 
+    def test_every_request_is_a_debug_line(self, world: World, account: Account, said: Said) -> None:
+        world.run(world.automation(account, "auto_entry", ENTRY))
+        asked = [one for one in said.records if str(one.get("event")).startswith("Request open_trade to lnmarkets@")]
+        (line_of_it,) = asked
+        assert (line_of_it["level"], line_of_it["logger"]) == ("debug", "axisor_executor.exchange.observed")
+        assert ": answered after " in line_of_it["event"]
+
     def test_a_pending_run(self, world: World, account: Account, said: Said) -> None:
         world.run(world.automation(account, "auto_entry", {**ENTRY, "trigger_price": 40_000}))
         assert [one for one in said.lines if "Main Account" in one and "price_not_triggered" in one]

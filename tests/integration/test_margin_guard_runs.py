@@ -277,7 +277,7 @@ class TestTradesOfOthers:
 class TestUnusableData:
     def test_a_stale_price_is_never_safe(self, world: World, account: Account) -> None:
         trade_id = world.open_trade(account)
-        world.restart()  # the price of the entry is not shared
+        world.forget_price()
         world.paper.settings(tickerAgeSeconds=60)
         with world.changes() as changes:
             result = world.run(guard(world, account, "close_position", margin_threshold=90), trade_id=trade_id)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from axisor_executor.errors import StorageError
+from axisor_executor.storage import executions, schema
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.models import AccountRow, ExchangeRow, WorkerRow
 from axisor_executor.storage.schema import MIGRATIONS, is_current, migrate, owns_monolith_tables
@@ -22,6 +23,8 @@ OWN = {
     "axisor_switches",
     "axisor_trade_lineage",
     "axisor_workers",
+    "axisor_tokens",
+    "axisor_sessions",
     "axisor_schema",
 }
 
@@ -79,9 +82,27 @@ class TestMigrate:
         assert sorted(done) == ["0", str(len(MIGRATIONS))]
         assert is_current(storage)
 
+    def test_an_older_schema_is_brought_up_to_date_with_what_is_in_it(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
+        assert migrated(storage) == 1
+        storage.run(
+            "INSERT INTO axisor_executions (id, user_id, automation_id, lane, lane_rank, job, status, created_at) "
+            "VALUES ('e', 'user123', 'auto789', 'default', 1, '{}', 'queued', {now})"
+        )
+        monkeypatch.undo()
+        assert not is_current(storage)
+        assert migrated(storage) == len(MIGRATIONS) - 1
+        assert is_current(storage)
+        found = executions.get(storage, "e")
+        assert found is not None
+        assert (found.user_id, found.status) == ("user123", "queued")
+
     def test_a_newer_schema_is_left_alone(self, storage: Storage) -> None:
         migrated(storage)
-        storage.run("UPDATE axisor_schema SET version = ?", len(MIGRATIONS) + 1)
+        newest = len(MIGRATIONS)
+        storage.run("UPDATE axisor_schema SET version = ? WHERE version = ?", newest + 1, newest)
         with pytest.raises(StorageError, match="upgrade axisor-executor") as caught:
             migrated(storage)
         assert caught.value.code == "schema_too_new"

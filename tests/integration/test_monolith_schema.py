@@ -10,8 +10,12 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from pydantic import SecretStr
 
 from axisor_executor import enqueue, migrate_existing_automations
+from axisor_executor.credentials import KeyRing
+from axisor_executor.credentials.rotation import Target, rotate
+from axisor_executor.integrity import look
 from axisor_executor.settings import Settings
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.schema import owns_monolith_tables
@@ -192,3 +196,40 @@ def test_unbound_automations_are_migrated(world: World, prisma_url: str) -> None
     assert migrate_existing_automations("user123")["migratedCount"] == 3
     rows = query(prisma_url, 'SELECT DISTINCT user_exchange_account_id FROM "Automation"')
     assert rows == [(account.id,)]
+
+
+def test_nor_is_there_anything_to_migrate_where_the_binding_is_required(world: World, prisma_url: str) -> None:
+    """Newer schemas have no automation without an account."""
+    query(prisma_url, 'ALTER TABLE "Automation" ALTER COLUMN "user_exchange_account_id" SET NOT NULL')
+    bound = world.automation(world.account(name="Idle", is_active=False), "auto_entry", ENTRY)
+    before = query(prisma_url, 'SELECT * FROM "Automation"')
+    assert migrate_existing_automations("user123")["success"] is False
+    world.account(name="Active")
+    for _ in range(2):
+        assert migrate_existing_automations("user123") == {"success": True, "migratedCount": 0, "errors": []}
+    assert query(prisma_url, 'SELECT * FROM "Automation"') == before
+    stop = world.automation(world.accounts[1], "auto_entry", ENTRY)
+    assert world.run(stop)["status"] == "completed"
+    assert world.run(bound)["error"]["code"] == "account_inactive"
+
+
+def test_it_is_found_sound(world: World) -> None:
+    """`db check` knows the monolith's own table of users, and reads its JSON columns."""
+    account = world.account()
+    world.automation(account, "auto_entry", ENTRY)
+    assert look(world.storage, world.settings, world.parts.registry).problems == []
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonb", "text"])
+def test_credentials_are_rotated_whatever_the_columns_type(world: World, prisma_url: str, kind: str) -> None:
+    account = world.account()
+    query(
+        prisma_url,
+        f'ALTER TABLE user_exchange_accounts ALTER COLUMN "credentials" TYPE {kind} USING credentials::text::{kind}',
+    )
+    newest = SecretStr("the new key")
+    ring = KeyRing([newest, SecretStr(ENCRYPTION_KEY)])
+    assert rotate(world.storage, ring, Target(ring.key_ids[0], "monolith")).rotated == 1
+    world.restart(encryption_key=newest)
+    entry = world.automation(account, "auto_entry", ENTRY)
+    assert world.run(entry)["status"] == "completed"

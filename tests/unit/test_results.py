@@ -11,9 +11,11 @@ from axisor_executor.automation import (
     Act,
     Action,
     AddMargin,
+    CloseCrossPosition,
     ClosePosition,
     Group,
     OpenPosition,
+    ReduceCrossPosition,
     SetStopLoss,
     act,
     wait,
@@ -28,6 +30,7 @@ SUBJECT = Subject(make_execution(trade_id="trade-1"), automation_type="margin_gu
 CLOSE = ClosePosition("trade-1")
 ENTRY = OpenPosition("buy", 100, Decimal(10))
 REOPEN = OpenPosition("buy", 50, Decimal(10), replaces="trade-1")
+POSITION = {"id": "position-1", "quantity": 100, "entry_price": "50000", "running_margin": 20_000}
 ANSWER = {
     "pl": -120,
     "margin": 20_000,
@@ -202,6 +205,34 @@ class TestTradeLog:
         error = {"status": 500, "code": code, "message": "m"}
         assert self.only(results.failed(SUBJECT, error, None)).status == status
         assert self.only(one(CLOSE, status="rejected", error=error)).status == status
+
+    @pytest.mark.parametrize(
+        ("action", "filled", "pnl", "amount"),
+        [
+            (CloseCrossPosition("position-1", "buy", 100), 100, -4_082, 20_000),
+            (ReduceCrossPosition("position-1", "buy", 100, 33), 33, -1_347, 6_600),
+            (CloseCrossPosition("position-1", "buy", 100), 120, -4_898, 20_000),
+        ],
+        ids=["close", "reduce", "close of what was more by then"],
+    )
+    def test_of_a_cross_position_the_part_that_was_closed(
+        self, action: Action, filled: int, pnl: int, amount: int
+    ) -> None:
+        order = {"id": "order-1", "quantity": filled, "price": "49000"}
+        entry = self.only(one(action, answer=order, baseline=POSITION))
+        assert (entry.trade_id, entry.pnl, entry.amount, entry.price) == ("position-1", pnl, amount, 49_000)
+
+    def test_of_a_cross_position_without_an_entry_there_is_no_pnl(self) -> None:
+        order = {"id": "order-1", "quantity": 100, "price": "49000"}
+        baseline = {**POSITION, "entry_price": None}
+        entry = self.only(one(CloseCrossPosition("position-1", "buy", 100), answer=order, baseline=baseline))
+        assert (entry.pnl, entry.amount) == (None, 20_000)
+
+    def test_a_close_of_a_cross_position_that_a_person_vouched_for_has_no_figures(self) -> None:
+        ended = one(CloseCrossPosition("position-1", "buy", 100), answer=None, baseline=POSITION)
+        entry = self.only(ended)
+        assert (entry.status, entry.pnl, entry.amount, entry.price) == ("success", None, None, None)
+        assert "orderId" not in ended.result.get("result", {})
 
     def test_where_there_is_no_trade_its_id_is_empty_text(self) -> None:
         without = Subject(make_execution(), automation_type="auto_entry")

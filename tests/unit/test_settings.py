@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -85,6 +86,11 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert (settings.signature_window_seconds, settings.signature_margin_seconds) == (30, 30)
     assert settings.max_clock_skew_seconds == 5
     assert (settings.request_timeout_seconds, settings.connect_timeout_seconds) == (10, 3)
+    assert (settings.private_calls_per_second, settings.public_calls_per_second) == (5, 1)
+    assert (settings.source_address, settings.rate_wait_seconds, settings.rate_processes) == (None, 0.25, 4)
+    assert (settings.breaker_failures, settings.breaker_refusals) == (5, 2)
+    assert (settings.breaker_probe_seconds, settings.breaker_probe_limit_seconds) == (2, 15)
+    assert settings.breaker_account_probe_seconds == 300
     assert (settings.recovery_seconds, settings.lease_seconds) == (5, 6)
     assert (settings.shutdown_seconds, settings.decide_seconds) == (25, 20)
     assert settings.db_pool == 32
@@ -101,23 +107,42 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ENCRYPTION_KEY=" the last ",
         AXISOR_ENCRYPTION_KEYS="newest, older",
         AXISOR_CREDENTIALS_FORMAT="sealed",
+        AXISOR_MODE="dry_run",
         AXISOR_AUTO_MIGRATE="false",
         AXISOR_INACTIVE_ACCOUNTS="refuse",
         AXISOR_CREDENTIALS_CACHE_SIZE="7",
         AXISOR_CREDENTIALS_CACHE_SECONDS="0.5",
         AXISOR_LOG_FORMAT="json",
         AXISOR_LOG_LEVEL="debug",
+        AXISOR_LOG_LEVELS="axisor_executor.exchange=debug, axisor_executor.runs=ERROR",
+        AXISOR_LOG_DEBUG_RUNS="0.01",
+        AXISOR_TRACING="true",
+        AXISOR_ALERT_COOLDOWN_SECONDS="31",
+        AXISOR_ALERT_QUEUE_DEPTH="32",
+        AXISOR_ALERT_QUEUE_SECONDS="33",
         AXISOR_MAX_PRICE_AGE_SECONDS="1",
         AXISOR_SIGNATURE_WINDOW_SECONDS="2",
         AXISOR_SIGNATURE_MARGIN_SECONDS="3",
         AXISOR_MAX_CLOCK_SKEW_SECONDS="4",
         AXISOR_REQUEST_TIMEOUT_SECONDS="5",
         AXISOR_CONNECT_TIMEOUT_SECONDS="6",
+        AXISOR_PRIVATE_CALLS_PER_SECOND="2.5",
+        AXISOR_PUBLIC_CALLS_PER_SECOND="0.5",
+        AXISOR_SOURCE_ADDRESS="rack-7",
+        AXISOR_RATE_WAIT_SECONDS="0.1",
+        AXISOR_RATE_PROCESSES="12",
+        AXISOR_BREAKER_FAILURES="21",
+        AXISOR_BREAKER_REFUSALS="22",
+        AXISOR_BREAKER_PROBE_SECONDS="23",
+        AXISOR_BREAKER_PROBE_LIMIT_SECONDS="24",
+        AXISOR_BREAKER_ACCOUNT_PROBE_SECONDS="25",
         AXISOR_RECOVERY_SECONDS="7",
         AXISOR_LEASE_SECONDS="8",
         AXISOR_SHUTDOWN_SECONDS="9",
         AXISOR_DECIDE_SECONDS="10",
         AXISOR_DB_POOL="11",
+        AXISOR_HTTP_REQUESTS_PER_MINUTE="12",
+        AXISOR_METRICS_PER_ACCOUNT="true",
         AXISOR_DISABLED_PLUGINS="a, b,,a",
         AXISOR_REQUIRED_PLUGINS='["c"]',
         AXISOR_QUEUE_PREFIX="axisor:test",
@@ -128,13 +153,26 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.exchange_url == "http://127.0.0.1:8080/v3"
     assert [key.get_secret_value() for key in settings.ring_keys] == ["newest", "older", " the last "]
     assert settings.credentials_format == "sealed"
+    assert settings.mode == "dry_run"
     assert settings.auto_migrate is False
     assert settings.inactive_accounts == "refuse"
     assert (settings.credentials_cache_size, settings.credentials_cache_seconds) == (7, 0.5)
     assert (settings.log_format, settings.log_level) == ("json", "DEBUG")
-    seconds = [value for name, value in settings if name.endswith("_seconds") and "cache" not in name]
+    assert settings.log_levels == {"axisor_executor.exchange": "DEBUG", "axisor_executor.runs": "ERROR"}
+    assert (settings.log_debug_runs, settings.tracing) == (0.01, True)
+    assert [value for name, value in settings if name.startswith("alert_")] == [31, 32, 33]
+    seconds = [
+        value
+        for name, value in settings
+        if name.endswith("_seconds") and not re.match("alert|rate|breaker|.*cache", name)
+    ]
     assert seconds == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-    assert settings.db_pool == 11
+    assert (settings.private_calls_per_second, settings.public_calls_per_second) == (2.5, 0.5)
+    assert (settings.source_address, settings.rate_wait_seconds, settings.rate_processes) == ("rack-7", 0.1, 12)
+    breaker = [value for name, value in settings if name.startswith("breaker_")]
+    assert breaker == [21, 22, 23, 24, 25]
+    assert (settings.db_pool, settings.http_requests_per_minute) == (11, 12)
+    assert settings.metrics_per_account is True
     assert (settings.disabled_plugins, settings.required_plugins) == (("a", "b"), ("c",))
     assert settings.queue_prefix == "axisor:test"
     assert settings.policy_for("grid").tries == 4
@@ -244,6 +282,11 @@ def test_exchange_urls_that_are_refused(monkeypatch: pytest.MonkeyPatch, given: 
         ("AXISOR_QUEUE_PREFIX", "a b", "1 to 64 letters"),
         ("AXISOR_DB_POOL", "1.5", "is '1.5'; allowed: a whole number from 1 to 1000"),
         ("AXISOR_RETRIES", "3x5s", "is not a JSON object"),
+        ("AXISOR_LOG_LEVELS", "axisor_executor.exchange=LOUD", "has a value that is not allowed"),
+        ("AXISOR_LOG_LEVELS", "axisor_executor.exchange", "has a value that is not allowed"),
+        ("AXISOR_LOG_LEVELS", "requests=DEBUG", "names a module that is not of axisor_executor"),
+        ("AXISOR_LOG_LEVELS", "=DEBUG", "names a module that is not of axisor_executor"),
+        ("AXISOR_LOG_DEBUG_RUNS", "1.1", "allowed: a number from 0 to 1"),
         ("AXISOR_RETRIES", "[1]", "is not a JSON object"),
         ("AXISOR_RETRIES", '{"tp_sl": 3}', "has no JSON object for 'tp_sl'"),
         ("AXISOR_RETRIES", '{"tp_sl": {"tries": 0}}', "tp_sl.tries is 0; allowed: a whole number from 1 to 20"),
@@ -261,7 +304,7 @@ def test_values_that_are_refused(monkeypatch: pytest.MonkeyPatch, variable: str,
     assert len(problem) < 400
 
 
-NUMBERS = [row for row in describe_settings() if row.variable.endswith(("_SECONDS", "_SIZE", "_POOL"))]
+NUMBERS = [row for row in describe_settings() if row.variable.endswith(("_SECONDS", "_PER_SECOND", "_SIZE", "_POOL"))]
 
 
 @pytest.mark.parametrize("variable", [row.variable for row in NUMBERS])
