@@ -1,6 +1,6 @@
 # Every target makes or updates .venv by itself (scripts/venv) and is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo dev test faults lint format docs wheels constraints clean
+.PHONY: help venv demo dev test test-browser faults lint format docs wheels constraints clean
 
 BIN := .venv/bin
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
@@ -9,7 +9,7 @@ PLUGIN_PACKAGES := $(wildcard $(addsuffix /axisor_*,$(PLUGINS)))
 TYPED := axisor_executor $(filter-out %.egg-info,$(PLUGIN_PACKAGES)) tests/harness tests/faults tests/conftest.py
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
 		printf '  make %-12s %s\n' "$$target" "$$what"; done
 
 venv: ## Make or update .venv
@@ -23,6 +23,9 @@ dev: venv ## Run a worker that restarts when the source changes
 
 test: venv ## Test on every Python that is there (PYTHONS="3.11 3.13", ARGS="-k name")
 	@PYTHONS="$(PYTHONS)" scripts/test-all $(ARGS)
+
+test-browser: venv ## Test the console in a real Chromium (ARGS="-k name")
+	@scripts/test-browser $(ARGS)
 
 faults: venv ## Run the fault tests with many jobs (JOBS=500)
 	@AXISOR_FAULT_JOBS=$(or $(JOBS),500) $(BIN)/python -m pytest tests/faults -n 2 --timeout 1800 $(ARGS)

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from axisor_executor.automation import AutomationHandler as AutomationHandler
     from axisor_executor.automation import CancelOrder as CancelOrder
     from axisor_executor.automation import CashIn as CashIn
+    from axisor_executor.automation import CloseCrossPosition as CloseCrossPosition
     from axisor_executor.automation import ClosePosition as ClosePosition
     from axisor_executor.automation import Decision as Decision
     from axisor_executor.automation import Group as Group
     from axisor_executor.automation import OpenPosition as OpenPosition
+    from axisor_executor.automation import ReduceCrossPosition as ReduceCrossPosition
     from axisor_executor.automation import SetStopLoss as SetStopLoss
     from axisor_executor.automation import SetTakeProfit as SetTakeProfit
     from axisor_executor.automation import Wait as Wait
@@ -59,10 +61,12 @@ _PUBLIC = {
         "AutomationHandler",
         "CancelOrder",
         "CashIn",
+        "CloseCrossPosition",
         "ClosePosition",
         "Decision",
         "Group",
         "OpenPosition",
+        "ReduceCrossPosition",
         "SetStopLoss",
         "SetTakeProfit",
         "Wait",
@@ -88,11 +92,13 @@ __all__ = [
     "AxisorError",
     "CancelOrder",
     "CashIn",
+    "CloseCrossPosition",
     "ClosePosition",
     "Decision",
     "Group",
     "Job",
     "OpenPosition",
+    "ReduceCrossPosition",
     "Runtime",
     "SecureCredentials",
     "SetStopLoss",

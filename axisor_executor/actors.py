@@ -35,7 +35,7 @@ def _start() -> Settings:
         raise SystemExit(f"axisor-executor: {error}") from None
     import os
 
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, levels=settings.log_levels, debug_runs=settings.log_debug_runs)
     for warning in settings_warnings(os.environ):
         say.warning(warning)
     return settings

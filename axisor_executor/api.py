@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from axisor_executor import runtime
+from axisor_executor.bindings import bind_to_active
 from axisor_executor.credentials import SecureCredentials, write_credentials
-from axisor_executor.errors import AxisorError, NotFound, StorageError
+from axisor_executor.credentials.writing import format_to_write
+from axisor_executor.errors import NotFound, StorageError
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import accounts, executions
 from axisor_executor.storage.connection import BROKEN
 from axisor_executor.storage.executions import Execution
-from axisor_executor.storage.schema import owns_monolith_tables
 
 _FIRST_POLL, _SLOWEST_POLL = 0.01, 0.25
 
@@ -152,14 +153,13 @@ def set_user_credentials(
         found = accounts.account(parts.storage, account_id)
         if found is None or found.user_id != user_id:
             raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
-        ours = owns_monolith_tables(parts.storage)
         written = write_credentials(
             given.reveal_key(),
             given.reveal_secret(),
             given.reveal_passphrase(),
             given.testnet,
             account_id=account_id,
-            format=parts.settings.credentials_format or ("sealed" if ours else "monolith"),
+            format=format_to_write(parts.settings, parts.storage),
             ring=parts.vault.ring,
         )
         accounts.set_credentials(parts.storage, account_id, written)
@@ -205,13 +205,9 @@ def migrate_existing_automations(user_id: str) -> dict[str, Any]:
     Returns:
         ``{"success", "migratedCount", "errors"}``; without one active account success is false, and nothing changed.
     """
-    storage = runtime.current().storage
-    with storage.write():
-        try:
-            account = accounts.active_account(storage, user_id)
-        except AxisorError as error:
-            return {"success": False, "migratedCount": 0, "errors": [error.message]}
-        bound = [one for one in accounts.unbound(storage, user_id) if accounts.bind(storage, one, account.id)]
-    if bound:
-        say.success(f"Bound {len(bound)} automations of user {user_id} to account {account.name}")
-    return {"success": True, "migratedCount": len(bound), "errors": []}
+    done = bind_to_active(runtime.current().storage, user_id)
+    if done.problem is not None:
+        return {"success": False, "migratedCount": 0, "errors": [done.problem]}
+    if count := len(done.automation_ids):
+        say.success(f"Bound {count} automations of user {user_id} to account {done.account_name}")
+    return {"success": True, "migratedCount": count, "errors": []}

@@ -15,6 +15,8 @@
     ├── ExchangeError
     │   ├── Rejected               400  the exchange definitely said no; nothing happened
     │   ├── Unavailable            503  definitely not processed; may be tried again
+    │   │   ├── Throttled          503  our own rate budget has no room; nothing was sent
+    │   │   └── CircuitOpen        503  the exchange or the account's keys fail; nothing was sent
     │   └── OutcomeUnknown         504  sent, and nobody knows yet whether it happened
     ├── PluginError                500  a plugin raised, returned junk or is broken
     ├── LeaseLost                  503  another run holds the account now
@@ -166,6 +168,25 @@ class Unavailable(ExchangeError):
         """Store ``retry_after``: seconds after which the exchange asked to be called again, if it did."""
         super().__init__(message, **more)
         self.retry_after = retry_after
+
+
+class Throttled(Unavailable):
+    """The rate budget has no room for this call within the time that a thread may wait; nothing was sent.
+
+    ``retry_after`` says in how many seconds there will be. It costs an execution no try.
+    """
+
+    default_code = "rate_limited"
+
+
+class CircuitOpen(Unavailable):
+    """The exchange, or this account's keys on it, failed so often that calls are held back; nothing was sent.
+
+    Code ``exchange_circuit_open`` (the exchange is away) or ``account_circuit_open`` (it refuses the account's keys).
+    ``retry_after`` says in how many seconds a probe may go through. It costs an execution no try.
+    """
+
+    default_code = "exchange_circuit_open"
 
 
 class OutcomeUnknown(ExchangeError):

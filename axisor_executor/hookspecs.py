@@ -5,7 +5,7 @@ Implement a hook with :data:`hookimpl` in a module that an entry point of group 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -59,10 +59,12 @@ def axisor_execution_finished(finished: Finished) -> None:
 
 
 @hookspec
-def axisor_alert(alert: Alert) -> None:
+def axisor_alert(alert: Alert) -> Mapping[str, str | None] | None:
     """Observe an alert (inactive account, credential failure, uncertain outcome, half-done reduce, ...).
 
-    Called as :func:`axisor_execution_finished`. The return value is ignored.
+    Called as :func:`axisor_execution_finished`, but that critical alerts go first and have a line of their own, for
+    10 000. ``axisor-executor alerts test`` shows what is returned: for each target what went wrong, in words without
+    a secret, ``None`` for nothing. Otherwise it is ignored.
 
     Since 0.1.
     """

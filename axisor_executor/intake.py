@@ -8,6 +8,7 @@ from typing import Any
 from axisor_executor.broker import QUEUE_ERRORS, Queue
 from axisor_executor.errors import AxisorError, InvalidJob, StorageError
 from axisor_executor.jobs import Job, parse_job
+from axisor_executor.observe import tracing
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
 from axisor_executor.run.resolve import collapses, find, lane_of
@@ -30,6 +31,7 @@ class Intake:
         self.registry = registry
         self.queue = queue
 
+    @tracing.enqueueing
     def take(
         self,
         raw: Job | Mapping[str, Any],

@@ -11,16 +11,16 @@ from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker
 
 from axisor_executor import runtime
-from axisor_executor.broker import LaneBroker
+from axisor_executor.broker import ACTORS, LaneBroker
 from axisor_executor.errors import AxisorError
 from axisor_executor.observe.logs import say
+from axisor_executor.workers import ANNOUNCE_SECONDS
 
 stopping = threading.Event()
 """Set when this process has been told to stop."""
 
 STALLED_SECONDS = 20.0
 WATCH_SECONDS = 2.0
-ANNOUNCE_SECONDS = 10.0
 SPARE_CONNECTIONS = 4
 """Database connections beside those of the threads: presence, recovery, handlers that read."""
 STOPPED_LATE = 3
@@ -36,6 +36,9 @@ class Lifecycle(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         try:
             parts = runtime.current().build()
+            queues = [lane for lane in ACTORS if lane in (worker.consumer_whitelist or ACTORS)]
+            key_ids = parts.vault.ring.key_ids
+            parts.presence.describe(threads=worker.worker_threads, queues=queues, key_ids=key_ids)
             parts.presence.announce()
         except AxisorError as error:
             say.error(f"The worker can't start: {error}")
@@ -49,6 +52,7 @@ class Lifecycle(Middleware):
         parts.executor.slots.threads = worker.worker_threads
         assert isinstance(broker, LaneBroker)
         broker.default_cap = default_cap(worker)
+        broker.threads = worker.worker_threads
         parts.recovery.start()
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002  Dramatiq's signature

@@ -98,19 +98,30 @@ class Registry:
 
     def tell_alert(self, alert: Alert) -> None:
         """Have every ``axisor_alert`` called, without waiting for it."""
-        self._tell("axisor_alert", alert=alert)
+        self._tell("axisor_alert", urgent=alert.severity == "critical", alert=alert)
+
+    def alert_observers(self) -> list[tuple[str, Callable[[Alert], object]]]:
+        """Return every ``axisor_alert`` with its plugin's name, to be called directly."""
+        return [
+            (one.plugin_name, partial(_call_with, one.function, one.argnames))
+            for one in self.manager.hook.axisor_alert.get_hookimpls()
+        ]
 
     def flush(self, seconds: float = 5.0) -> None:
         """Wait until observers have heard what they were told so far, or the time is over."""
         for teller in self._tellers.values():
             teller.flush(seconds)
 
-    def _tell(self, hook: str, **facts: Any) -> None:
+    def _tell(self, hook: str, *, urgent: bool = False, **facts: Any) -> None:
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             name = implementation.plugin_name
             teller = self._tellers.setdefault(name, Teller(name))
             chosen = {argument: facts[argument] for argument in implementation.argnames}
-            teller.tell(hook, partial(implementation.function, **chosen))
+            teller.tell(hook, partial(implementation.function, **chosen), urgent=urgent)
+
+
+def _call_with(function: Callable[..., object], names: Iterable[str], alert: Alert) -> object:
+    return function(**dict.fromkeys(names, alert))
 
 
 def discover() -> list[Found]:

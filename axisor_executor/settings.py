@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import (
@@ -36,6 +37,8 @@ from axisor_executor.settings_values import (
     Keys,
     LogFormat,
     LogLevel,
+    LogLevels,
+    Mode,
     Names,
     RedisUrl,
     Retries,
@@ -59,6 +62,9 @@ __all__ = [
     "mask_url",
     "settings_warnings",
 ]
+
+PLUGIN_VARIABLES = "axisor_executor.variables"
+"""The group of entry points by whose names a plugin's distribution says which variables it reads."""
 
 _LONGEST_SHOWN = 60
 _URLS = ("redis_url", "database_url")
@@ -142,6 +148,9 @@ class Settings(BaseSettings):
         None,
         "Format in which credentials are written; not set: monolith where its tables were found, else sealed",
     )
+    mode: Mode = _setting(
+        "live", "Whether requests that change something are sent, or decided and recorded only; of all processes alike"
+    )
     auto_migrate: bool = _setting(True, "Bind an automation without an account to its user's only account")
     inactive_accounts: InactiveAccounts = _setting(
         "reduce-only",
@@ -153,6 +162,22 @@ class Settings(BaseSettings):
     credentials_cache_seconds: float = _seconds(300, 0.1, DAY, "How long decrypted credentials are kept")
     log_format: LogFormat = _setting("human", "Log lines for people or for machines")
     log_level: LogLevel = _setting("INFO", "Least severe level that is logged")
+    log_levels: LogLevels = _setting(
+        {},
+        "Levels of single modules of ours, such as axisor_executor.exchange=DEBUG",
+        "module=LEVEL with commas between; modules are axisor_executor and what is below it",
+    )
+    log_debug_runs: float = _setting(
+        0.0, "Share of executions whose debug lines are logged whatever the level", ge=0, le=1, allow_inf_nan=False
+    )
+    tracing: bool = _setting(False, "Make OpenTelemetry spans; where they go is said by OTEL_ variables (extra otel)")
+    alert_cooldown_seconds: float = _seconds(
+        300, 0.1, DAY, "How long an alert stands for further ones of its kind and account"
+    )
+    alert_queue_depth: int = _setting(
+        1000, "Queued executions of a lane above which an alert is raised", ge=1, le=1_000_000_000
+    )
+    alert_queue_seconds: float = _seconds(60, 1, DAY, "Age of the oldest queued execution above which one is raised")
     max_price_age_seconds: float = _seconds(5, 0.1, 300, "Oldest price on which anything is decided")
     signature_window_seconds: float = _seconds(30, 0.1, 600, "How long the exchange takes a signed request")
     signature_margin_seconds: float = _seconds(
@@ -161,11 +186,57 @@ class Settings(BaseSettings):
     max_clock_skew_seconds: float = _seconds(5, 0.1, 60, "Clock difference above which nothing is sent")
     request_timeout_seconds: float = _seconds(10, 0.1, 120, "Time for one call to the exchange, all in all")
     connect_timeout_seconds: float = _seconds(3, 0.1, 60, "Time to connect to the exchange")
+    breaker_failures: int = _setting(
+        5,
+        "Calls in a row that fail before an exchange counts as away and its calls are held back; "
+        "three times as many where all are one account's",
+        ge=1,
+        le=1000,
+    )
+    breaker_refusals: int = _setting(
+        2, "Calls in a row whose keys the exchange refuses before that account's calls are held back", ge=1, le=1000
+    )
+    breaker_probe_seconds: float = _seconds(
+        2, 0.1, 300, "Time until an exchange that is away is probed first; it doubles, and guards wait a fifth"
+    )
+    breaker_probe_limit_seconds: float = _seconds(15, 0.1, 3600, "Longest time between two such probes")
+    breaker_account_probe_seconds: float = _seconds(
+        300, 0.1, DAY, "Time until refused keys are probed first; it doubles to twelve times, and guards wait a fifth"
+    )
+    private_calls_per_second: float = _setting(
+        5.0,
+        "Calls a second that the exchange takes for one API key; lower, where something else calls with the same keys",
+        ge=0.1,
+        le=1000,
+        allow_inf_nan=False,
+    )
+    public_calls_per_second: float = _setting(
+        1.0, "Calls a second that it takes without a key from one source address", ge=0.1, le=1000, allow_inf_nan=False
+    )
+    source_address: Text | None = _setting(
+        None,
+        "Name of the source address from which this machine calls; all that give the same, or none, share one budget "
+        "for calls without a key",
+        "1 to 64 letters, digits and . _ : -",
+        pattern=r"^[A-Za-z0-9._:-]{1,64}$",
+    )
+    rate_wait_seconds: float = _seconds(
+        0.25, 0.05, 10, "How long a thread waits for room in the exchange's rate limit before its job is put aside"
+    )
+    rate_processes: int = _setting(
+        4, "Processes that share the rate limits equally while Redis is away", ge=1, le=10_000
+    )
     recovery_seconds: float = _seconds(5, 0.1, 300, "Time between two looks for executions left behind")
     lease_seconds: float = _seconds(6, 0.5, 300, "Time after which a dead worker's account is taken over")
     shutdown_seconds: float = _seconds(25, 0.1, 600, "Time a stopping worker has to end its runs")
     decide_seconds: float = _seconds(20, 0.1, 600, "Time a plugin's handler has to decide")
     db_pool: int = _setting(32, "Database connections that a process opens at most", ge=1, le=1000)
+    http_requests_per_minute: int = _setting(
+        600, "Requests a minute that a process of the HTTP API takes with one token", ge=1, le=1_000_000
+    )
+    metrics_per_account: bool = _setting(
+        False, "Count executions by account, too, for Prometheus: a series for each account, type and status"
+    )
     disabled_plugins: Names = _setting((), "Plugins that are not loaded", "names with commas between")
     required_plugins: Names = _setting(
         (), "Plugins without which a worker does not start", "names with commas between, none of them disabled"
@@ -327,6 +398,8 @@ def _plain(value: object) -> str:
     match value:
         case None | ():
             return ""
+        case dict() if not value:
+            return ""
         case bool():
             return str(value).lower()
         case float():
@@ -366,13 +439,15 @@ def describe_settings() -> list[SettingRow]:
 def settings_warnings(environ: Mapping[str, str]) -> list[str]:
     """Return one sentence for each variable in ``environ`` that looks like a setting but has no effect as meant.
 
-    These are ``AXISOR_`` variables that don't exist (with the name probably meant) and an ``ENCRYPTION_KEY`` with
-    white space around it, which is part of the key and rarely meant to be. No value is quoted; nothing fails.
+    These are ``AXISOR_`` variables that neither we nor an installed plugin has (with the name probably meant) and an
+    ``ENCRYPTION_KEY`` with white space around it, which is part of the key and rarely meant to be. No value is quoted;
+    nothing fails.
     """
     known = [row.variable for row in describe_settings()]
+    of_plugins = {point.name for point in entry_points(group=PLUGIN_VARIABLES)}
     warnings = []
     for name in sorted(environ):
-        if name.upper().startswith("AXISOR_") and name not in known:
+        if name.upper().startswith("AXISOR_") and name not in known and name not in of_plugins:
             close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.7)
             hint = f"; did you mean {close[0]}?" if close else ""
             warnings.append(f"{name} is not a setting and has no effect{hint}")

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_settings import NoDecode
 
 DAY = 86_400
+_MODULE = re.compile(r"axisor_executor(\.\w+)*")
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "hide_input_in_errors": True})
@@ -142,6 +143,20 @@ def _split_list(value: object) -> object:
     return tuple(dict.fromkeys(items))
 
 
+def _split_levels(value: object) -> object:
+    """Read ``module=LEVEL, module=LEVEL``; a module is ``axisor_executor`` or one below it."""
+    levels: object = value
+    if isinstance(value, str):
+        pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        levels = {name.strip(): level for name, _, level in pairs}
+    if not isinstance(levels, Mapping):
+        raise ValueError("is not module=LEVEL with commas between")  # noqa: TRY004  pydantic takes only these
+    for name in levels:
+        if not _MODULE.fullmatch(str(name)):
+            raise ValueError("names a module that is not of axisor_executor")
+    return levels
+
+
 def _merge_retries(value: object) -> object:
     """Lay the given policies, whole or in part, over those that the types have anyway."""
     if isinstance(value, str):
@@ -177,8 +192,10 @@ Key = Annotated[SecretStr, AfterValidator(_check_key)]
 Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split_list)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
 Retries = Annotated[dict[str, RetryPolicy], NoDecode, BeforeValidator(_merge_retries)]
+Mode = Annotated[Literal["live", "dry_run"], BeforeValidator(_trimmed)]
 InactiveAccounts = Annotated[Literal["reduce-only", "refuse", "allow"], BeforeValidator(_trimmed)]
 CredentialsFormat = Annotated[Literal["monolith", "sealed"], BeforeValidator(_trimmed)]
 LogFormat = Annotated[Literal["human", "json"], BeforeValidator(_trimmed)]
 Text = Annotated[str, BeforeValidator(_trimmed)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+LogLevels = Annotated[dict[str, LogLevel], NoDecode, BeforeValidator(_split_levels)]

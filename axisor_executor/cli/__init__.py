@@ -8,14 +8,24 @@ from __future__ import annotations
 import click
 
 from axisor_executor import __version__
+from axisor_executor.cli.accounts import accounts
+from axisor_executor.cli.alerts import alerts
+from axisor_executor.cli.automations import automations
+from axisor_executor.cli.breakers import breakers
 from axisor_executor.cli.database import db
 from axisor_executor.cli.demo import demo
 from axisor_executor.cli.executions import executions
 from axisor_executor.cli.failure import CommandLine
-from axisor_executor.cli.jobs import enqueue, migrate
+from axisor_executor.cli.jobs import enqueue
+from axisor_executor.cli.keys import keys
+from axisor_executor.cli.migrate import migrate
 from axisor_executor.cli.operations import recover, status
 from axisor_executor.cli.plugins import plugins
+from axisor_executor.cli.serve import serve
+from axisor_executor.cli.stats import stats
 from axisor_executor.cli.steering import pause, resolve, resume, retry
+from axisor_executor.cli.tokens import tokens
+from axisor_executor.cli.up import down, logs, up
 
 __all__ = ["main"]
 
@@ -35,7 +45,14 @@ def main() -> None:
     """
 
 
-for command in (demo, db, plugins, enqueue, executions, status, pause, resume, recover, migrate):
+for command in (demo, db, plugins, enqueue, executions, status, stats, breakers, pause, resume, recover, migrate, keys):
     main.add_command(command)
+for kept_by_hand in (accounts, automations):
+    main.add_command(kept_by_hand)
+for of_the_api in (serve, tokens):
+    main.add_command(of_the_api)
+main.add_command(alerts)
+for of_the_stack in (up, down, logs):
+    main.add_command(of_the_stack)
 for intervention in (retry, resolve):
     executions.add_command(intervention)

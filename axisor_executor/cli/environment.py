@@ -23,22 +23,32 @@ def read_settings(*, least: str = "WARNING") -> Settings:
     from axisor_executor.settings import load_settings, settings_warnings
 
     settings = load_settings()
-    configure(settings.log_format, settings.log_level if "AXISOR_LOG_LEVEL" in os.environ else least)
+    level = settings.log_level if "AXISOR_LOG_LEVEL" in os.environ else least
+    configure(settings.log_format, level, levels=settings.log_levels, debug_runs=settings.log_debug_runs)
     for warning in settings_warnings(os.environ):
         say.warning(warning)
     return settings
 
 
+PATIENCE_SECONDS = 10.0
+
+
 @contextmanager
-def executor() -> Iterator[Runtime]:
+def executor(*, patient: bool = False) -> Iterator[Runtime]:
     """Make the parts of this process for the block; the library's functions use the same.
+
+    Where a person waits for what the exchange says, ``patient`` lets calls wait for room in the rate limit: there is
+    no job that could be put aside.
 
     Raises:
         SettingsError: the settings can't be used.
     """
     from axisor_executor import runtime
 
-    parts = runtime.Runtime(read_settings())
+    settings = read_settings()
+    parts = runtime.Runtime(
+        settings.model_copy(update={"rate_wait_seconds": PATIENCE_SECONDS}) if patient else settings
+    )
     runtime.use(parts)
     try:
         yield parts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from axisor_executor.cli.environment import executor
-from axisor_executor.cli.output import iso, json_option, moment, plain, styled, write_json, write_table
+from axisor_executor.cli.output import json_option, moment, plain, styled, write_json, write_table
 
 if TYPE_CHECKING:
     from axisor_executor.storage.executions import Execution
@@ -43,10 +43,11 @@ def list_(
       axisor-executor executions list --status failed --status uncertain
       axisor-executor executions list --account "Main Account" --limit 100 --json
     """
-    from axisor_executor.cli.explain import select
+    from axisor_executor.explain import Wanted, select, summary
 
+    wanted = Wanted(statuses=status, account=account, automation=automation, user=user)
     with executor() as parts, parts.storage.connection():
-        found = select(parts.storage, statuses=status, account=account, automation=automation, user=user, limit=limit)
+        found = select(parts.storage, wanted, limit=limit)
     if as_json:
         write_json([summary(one) for one in found])
     elif not found:
@@ -69,8 +70,8 @@ def show(execution_id: str, as_json: bool) -> None:
       axisor-executor executions show 019a3c5e-7b1f
       axisor-executor executions show 019a3c5e-7b1f --json | jq .actions
     """
-    from axisor_executor.cli.explain import explain, find
     from axisor_executor.cli.narrate import narrate
+    from axisor_executor.explain import explain, find
 
     with executor() as parts, parts.storage.connection():
         explained = explain(parts.storage, find(parts.storage, execution_id))
@@ -78,28 +79,6 @@ def show(execution_id: str, as_json: bool) -> None:
         write_json(explained)
     else:
         narrate(explained)
-
-
-def summary(one: Execution) -> dict[str, Any]:
-    """Return an execution as the list shows it to machines."""
-    return {
-        "id": one.id,
-        "status": one.status,
-        "waitingFor": one.wait_for,
-        "dueAt": iso(one.due_at),
-        "automationId": one.automation_id,
-        "automationType": one.automation_type,
-        "userId": one.user_id,
-        "accountId": one.account_id,
-        "accountName": one.account_name,
-        "action": (one.result or {}).get("action") or one.job.get("action"),
-        "tradeId": (one.result or {}).get("tradeId") or one.trade_id,
-        "lane": one.lane,
-        "createdAt": iso(one.created_at),
-        "startedAt": iso(one.started_at),
-        "finishedAt": iso(one.finished_at),
-        "error": one.error,
-    }
 
 
 def _row(one: Execution) -> tuple[str, ...]:

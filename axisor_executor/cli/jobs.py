@@ -1,12 +1,11 @@
-"""``axisor-executor enqueue`` and ``migrate``: what an application does through the library, by hand."""
+"""``axisor-executor enqueue``: what an application does through the library, by hand."""
 
 from __future__ import annotations
 
 import click
 
 from axisor_executor.cli.environment import executor
-from axisor_executor.cli.output import json_option, write_json
-from axisor_executor.errors import AxisorError
+from axisor_executor.cli.output import write_json
 
 _SUCCESS = ("completed", "pending", "cancelled")
 
@@ -42,35 +41,4 @@ def enqueue(
         result = api.get_result(execution_id, wait=wait)
     write_json(result)
     if result["status"] not in _SUCCESS:
-        raise SystemExit(1)
-
-
-@click.group()
-def migrate() -> None:
-    """Bring rows from before multi-account up to date."""
-
-
-@migrate.command(short_help="Bind automations without an account to the active one.")
-@click.option("--user", required=True, help="Whose automations.")
-@json_option
-def automations(user: str, as_json: bool) -> None:
-    """Bind a user's automations that have no account to the account that is active.
-
-    Those that are bound are never touched; running it twice changes nothing more.
-
-    \b
-    Example:
-      axisor-executor migrate automations --user U
-    """
-    from axisor_executor import api
-
-    with executor():
-        done = api.migrate_existing_automations(user)
-    if as_json:
-        write_json(done)
-    elif done["success"]:
-        click.echo(f"{done['migratedCount']} automations were bound to the active account of user {user}")
-    else:
-        raise AxisorError(f"nothing was changed: {'; '.join(done['errors'])}", code="not_migrated", status=400)
-    if not done["success"]:
         raise SystemExit(1)

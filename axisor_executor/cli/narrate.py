@@ -123,6 +123,8 @@ def _action(action: Mapping[str, Any]) -> Iterator[str]:
             f"  sent        signed with {action['timestampMs']} ({signed} UTC), exchange user "
             f"{plain(action['exchangeUserId'])}, key {plain(action['keyFingerprint'])}"
         )
+    if action["dryRun"]:
+        yield from _unsent(action["request"])
     for name, label in (("baseline", "before"), ("answer", "answer")):
         if action[name]:
             yield f"  {label:<11} {plain(facts(action[name]))}"
@@ -132,6 +134,17 @@ def _action(action: Mapping[str, Any]) -> Iterator[str]:
         yield f"  new trade   {plain(action['newTradeId'])}"
     if action["error"]:
         yield f"  error       {_error(action['error'])}"
+
+
+def _unsent(request: Mapping[str, Any] | None) -> Iterator[str]:
+    if request is None:
+        yield "  dry run     it did not get as far as its request"
+    elif "call" in request:
+        yield f"  not sent    {plain(request['call'])} {plain(json.dumps(request['arguments'], ensure_ascii=False))}"
+    else:
+        yield f"  not sent    {request['method']} {plain(request['host'])}{plain(request['path'])}"
+        if request["body"]:
+            yield f"  body        {plain(request['body'])}"
 
 
 def _error(error: Mapping[str, Any]) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from axisor_executor.cli.breakers import lines, open_breakers
 from axisor_executor.cli.environment import database, executor, read_settings
-from axisor_executor.cli.output import console, iso, json_option, plain, styled, write_json
+from axisor_executor.cli.output import console, json_option, plain, styled, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from axisor_executor.settings import Settings
-    from axisor_executor.storage.connection import Storage
-
-_BEATS_MISSED = 3
+    from axisor_executor.stack.folder import StackFolder
 
 
 @click.command(short_help="Look once for executions that must go on.")
@@ -34,21 +35,55 @@ def recover() -> None:
 
 
 @click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of what `up` runs on this folder.  [default: axisor-data, where it is there and DATABASE_URL is not set]",
+)
 @json_option
-def status(as_json: bool) -> None:
-    """Show how database, queue and workers stand.
+def status(folder: Path | None, as_json: bool) -> None:
+    """Show how database, queue, workers, switches and breakers stand.
 
-    The exit status is 1 when the database or Redis can't be reached, or the database is not set up.
+    On a folder of `up`, its parts too. The exit status is 1 when the database or Redis can't be reached, or the
+    database is not set up.
 
     \b
     Examples:
       axisor-executor status
+      axisor-executor status --dir /srv/axisor
       axisor-executor status --json | jq .executions
     """
+    from axisor_executor.stack.plan import in_force, standing, variables_of
+
+    place = _stack_folder(folder)
+    if place is None:
+        _status({}, as_json=as_json)
+    else:
+        with in_force(variables_of(place)):
+            _status({"stack": standing(place)}, as_json=as_json)
+
+
+def _stack_folder(folder: Path | None) -> StackFolder | None:
+    """Return the folder of the stack that is meant, ``None`` where none is."""
+    from axisor_executor.errors import AxisorError
+    from axisor_executor.stack.folder import DEFAULT, StackFolder
+
+    place = StackFolder(folder or DEFAULT)
+    if folder is None and (os.environ.get("DATABASE_URL") or not place.is_stack):
+        return None
+    if not place.is_stack:
+        raise AxisorError(f"there is no stack in {place.path}; make one with: axisor-executor up", code="no_stack")
+    return place
+
+
+def _status(found: dict[str, Any], *, as_json: bool) -> None:
     settings = read_settings()
-    found = {"database": _database(settings), "redis": _redis(settings)}
+    found |= {"database": _database(settings), "redis": _redis(settings)}
     ledger = found["database"].pop("ledger", {})
     found |= ledger
+    if found["redis"]["ok"]:
+        found["breakers"] = open_breakers(settings)
     if as_json:
         write_json(found)
     else:
@@ -58,6 +93,7 @@ def status(as_json: bool) -> None:
 
 
 def _database(settings: Settings) -> dict[str, Any]:
+    from axisor_executor import standing
     from axisor_executor.errors import StorageError
     from axisor_executor.settings import mask_url
     from axisor_executor.storage.schema import MIGRATIONS, is_current
@@ -67,58 +103,19 @@ def _database(settings: Settings) -> dict[str, Any]:
         with database(settings) as storage:
             if not is_current(storage):
                 return state | {"problem": "not set up or not up to date; run: axisor-executor db init"}
-            return state | {"ok": True, "ledger": _ledger(storage, settings)}
+            return state | {"ok": True, "ledger": standing.ledger(storage)}
     except StorageError as error:
         return state | {"problem": error.message}
 
 
-def _ledger(storage: Storage, settings: Settings) -> dict[str, Any]:
-    counts = storage.rows("SELECT status, COUNT(*) FROM axisor_executions GROUP BY status ORDER BY status")
-    waiting = storage.rows(
-        "SELECT wait_for, COUNT(*) FROM axisor_executions WHERE status = 'waiting' GROUP BY wait_for ORDER BY wait_for"
-    )
-    switches = storage.rows("SELECT scope, scope_id, mode, reason FROM axisor_switches ORDER BY scope, scope_id")
-    return {
-        "executions": {row[0]: int(row[1]) for row in counts},
-        "waitingFor": {row[0]: int(row[1]) for row in waiting},
-        "workers": _workers(storage, settings),
-        "switches": [{"scope": row[0], "id": row[1] or None, "mode": row[2], "reason": row[3]} for row in switches],
-    }
-
-
-def _workers(storage: Storage, settings: Settings) -> list[dict[str, Any]]:
-    """Return the workers; one that has not shown itself for some time is listed as silent."""
-    from axisor_executor.storage.connection import instant
-
-    now = storage.now()
-    rows = storage.rows("SELECT id, host, pid, started_at, heartbeat_at FROM axisor_workers ORDER BY started_at")
-    workers = []
-    for row in rows:
-        silent = (now - instant(row[4])).total_seconds()
-        workers.append(
-            {
-                "id": row[0],
-                "host": row[1],
-                "pid": row[2],
-                "startedAt": iso(instant(row[3])),
-                "heartbeatSecondsAgo": round(max(silent, 0.0), 1),
-                "alive": silent < _BEATS_MISSED * settings.lease_seconds,
-            }
-        )
-    return workers
-
-
 def _redis(settings: Settings) -> dict[str, Any]:
-    from axisor_executor.broker import QUEUE_ERRORS, Queue
+    from axisor_executor import standing
+    from axisor_executor.broker import Queue
     from axisor_executor.settings import mask_url
 
-    state: dict[str, Any] = {"url": mask_url(settings.redis_url), "ok": False}
     queue = Queue(settings)
     try:
-        version = queue.broker.client.info("server").get("redis_version")
-        return state | {"ok": True, "version": version, "queues": queue.sizes()}
-    except QUEUE_ERRORS as error:
-        return state | {"problem": f"can't be reached: {error}"}
+        return {"url": mask_url(settings.redis_url), **standing.redis(queue)}
     finally:
         queue.close()
 
@@ -130,9 +127,12 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
+    if "stack" in found:
+        yield from _stack_lines(found["stack"])
     for name in ("database", "redis"):
         state = found[name]
         yield f"{'✅' if state['ok'] else '❌'} {name.capitalize():<10} {plain(state['url'])}{_more(state)}"
+    yield from lines(found.get("breakers", []))
     if "executions" not in found:
         return
     counts = ", ".join(f"{count} {styled(name)}" for name, count in found["executions"].items())
@@ -148,6 +148,20 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         where = f"{switch['scope']} {switch['id'] or ''}".strip()
         reason = f" ({plain(switch['reason'])})" if switch["reason"] else ""
         yield f"   Switch     {plain(where)}: [bold yellow]{switch['mode']}[/]{reason}"
+
+
+def _stack_lines(stack: dict[str, Any]) -> Iterator[str]:
+    if not stack["running"]:
+        yield f"❌ {'Stack':<10} {plain(stack['folder'])}: [red]not running[/]; start it with: axisor-executor up"
+        return
+    since = f"process {stack['pid']}, since {stack['startedAt']}"
+    yield f"✅ {'Stack':<10} {plain(stack['folder'])}: {stack['mode']}, {since}"
+    yield f"   {'Exchange':<10} {plain(stack['exchange'])}"
+    yield f"   {'HTTP':<10} {plain(stack['http'])}"
+    for part in stack["parts"]:
+        again = f", restarted {part['restarts']} times" if part["restarts"] else ""
+        state = part["state"] if part["state"] == "running" else f"[red]{part['state']}[/]"
+        yield f"   {'Part':<10} {plain(part['name'])}: {state}, process {plain(part['pid'])}{again}"
 
 
 def _more(state: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ STYLES = {
     "unknown": "bold red",
     "loaded": "green",
     "disabled": "yellow",
+    "open": "bold red",
+    "half_open": "yellow",
 }
 
 json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
@@ -90,13 +93,6 @@ def moment(value: datetime | None) -> str:
     return "–" if value is None else value.astimezone(UTC).strftime("%m-%d %H:%M:%S")
 
 
-def iso(value: datetime | None) -> str | None:
-    """Return an instant as machines read it."""
-    from axisor_executor.observe.logs import timestamp
-
-    return None if value is None else timestamp(value)
-
-
 def facts(values: Mapping[str, Any]) -> str:
     """Return a flat mapping as ``name value`` pairs; nested values as JSON."""
     return ", ".join(
@@ -104,3 +100,18 @@ def facts(values: Mapping[str, Any]) -> str:
         for name, value in values.items()
         if value is not None
     )
+
+
+@contextmanager
+def advancing(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal, and nothing anywhere else; yield what moves it on by one."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    screen = Console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield lambda: None
+        return
+    with Progress(console=screen, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda: progress.advance(task)

@@ -12,6 +12,7 @@ from axisor_executor.cli.output import json_option, write_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from axisor_executor.runtime import Runtime
     from axisor_executor.storage.actions import LedgerAction
     from axisor_executor.storage.switches import Scope
 
@@ -34,6 +35,28 @@ def _scope(everything: bool, exchange: str | None, account: str | None, automati
     if len(chosen) != 1:
         raise click.UsageError("Choose one of --all, --exchange, --account and --automation.")
     return chosen[0]
+
+
+def _whole_id(parts: Runtime, scope: Scope, given: str) -> str:
+    """Return the id that ``given`` means: a switch on one that is not there would hold nothing back.
+
+    Raises:
+        NotFound, AxisorError: there is none, or there are several that begin so.
+    """
+    from axisor_executor import accounts, automations
+    from axisor_executor.errors import NotFound
+    from axisor_executor.storage import account_rows
+
+    if scope == "account":
+        return accounts.find(parts, given).account.id
+    if scope == "automation":
+        return automations.find(parts, given).automation.id
+    if scope == "exchange":
+        with parts.storage.connection():
+            if account_rows.exchange_id(parts.storage, given) is None:
+                slugs = ", ".join(account_rows.exchange_slugs(parts.storage)) or "none"
+                raise NotFound(f"no exchange is called {given!r}; there are: {slugs}", code="scope_not_found")
+    return given
 
 
 @click.command()
@@ -61,8 +84,9 @@ def pause(
     """
     from axisor_executor import switching
 
-    scope, scope_id = _scope(everything, exchange, account, automation)
+    scope, given = _scope(everything, exchange, account, automation)
     with executor() as parts:
+        scope_id = _whole_id(parts, scope, given)
         paused = switching.pause(
             parts.storage,
             scope,
@@ -85,6 +109,8 @@ def pause(
 def resume(everything: bool, exchange: str | None, account: str | None, automation: str | None) -> None:
     """Take a switch away; what waited for it goes on at once.
 
+    It may be that of an account or automation that is not there any more.
+
     \b
     Example:
       axisor-executor resume --all
@@ -94,6 +120,9 @@ def resume(everything: bool, exchange: str | None, account: str | None, automati
     scope, scope_id = _scope(everything, exchange, account, automation)
     with executor() as parts:
         removed = switching.resume(parts.storage, scope, scope_id)
+        if not removed:
+            scope_id = _whole_id(parts, scope, scope_id)
+            removed = switching.resume(parts.storage, scope, scope_id)
     click.echo(f"{_named(scope, scope_id)} {'goes on' if removed else 'had no switch'}.")
 
 
@@ -109,7 +138,7 @@ def retry(execution_id: str) -> None:
       axisor-executor executions retry 019a3c5e-7b1f
     """
     from axisor_executor import interventions
-    from axisor_executor.cli.explain import find
+    from axisor_executor.explain import find
 
     with executor() as parts:
         with parts.storage.connection():
@@ -137,7 +166,7 @@ def resolve(execution_id: str, verdict: str | None, trade: str | None, as_json: 
       axisor-executor executions resolve 019a3c5e-7b1f --not-executed
     """
     from axisor_executor import interventions
-    from axisor_executor.cli.explain import find
+    from axisor_executor.explain import find
 
     if verdict not in ("executed", "not_executed"):
         raise click.UsageError("Choose --executed or --not-executed.")

@@ -41,38 +41,37 @@ class Automation:
     account: Account | None
 
 
-_ACCOUNT = "u.id, u.user_id, u.account_name, u.is_active, u.credentials, e.name, e.slug, e.is_active"
-_AUTOMATION = f"""
-SELECT a.id, a.user_id, a.type, a.config, a.is_active, a.risk_level, a.user_exchange_account_id, {_ACCOUNT}
+ACCOUNT_COLUMNS = "u.id, u.user_id, u.account_name, u.is_active, u.credentials, e.name, e.slug, e.is_active"
+AUTOMATION_COLUMNS = (
+    "a.id, a.user_id, a.type, a.config, a.is_active, a.risk_level, a.user_exchange_account_id, " + ACCOUNT_COLUMNS
+)
+AUTOMATION_TABLES = """
 FROM "Automation" a
 LEFT JOIN user_exchange_accounts u ON u.id = a.user_exchange_account_id
 LEFT JOIN exchanges e ON e.id = u.exchange_id
-WHERE a.id = ?
-"""  # noqa: S608
+"""
+_AUTOMATION = f"SELECT {AUTOMATION_COLUMNS} {AUTOMATION_TABLES} WHERE a.id = ?"
 _ACCOUNTS = f"""
-SELECT {_ACCOUNT} FROM user_exchange_accounts u JOIN exchanges e ON e.id = u.exchange_id
+SELECT {ACCOUNT_COLUMNS} FROM user_exchange_accounts u JOIN exchanges e ON e.id = u.exchange_id
 """  # noqa: S608
 
 
 def automation(storage: Storage, automation_id: str) -> Automation | None:
     """Return the automation with its account and exchange (one query), ``None`` where there is none."""
     row = storage.one(_AUTOMATION, automation_id)
-    if row is None:
-        return None
-    account = _account(row[7:]) if row[7] is not None and row[13] is not None else None
-    return Automation(row[0], row[1], row[2], _lenient(row[3]), bool(row[4]), row[5], row[6], account)
+    return automation_of(row) if row else None
 
 
 def account(storage: Storage, account_id: str) -> Account | None:
     """Return an account with its exchange."""
     row = storage.one(f"{_ACCOUNTS} WHERE u.id = ?", account_id)
-    return _account(row) if row else None
+    return account_of(row) if row else None
 
 
 def accounts_of(storage: Storage, user_id: str) -> list[Account]:
     """Return a user's accounts, oldest first."""
     rows = storage.rows(f"{_ACCOUNTS} WHERE u.user_id = ? ORDER BY u.created_at, u.id", user_id)
-    return [_account(row) for row in rows]
+    return [account_of(row) for row in rows]
 
 
 def active_account(storage: Storage, user_id: str) -> Account:
@@ -134,11 +133,18 @@ def unbound(storage: Storage, user_id: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _account(row: tuple[Any, ...]) -> Account:
+def automation_of(row: tuple[Any, ...]) -> Automation:
+    """Return the automation of a row of ``AUTOMATION_COLUMNS``."""
+    account = account_of(row[7:]) if row[7] is not None and row[13] is not None else None
+    return Automation(row[0], row[1], row[2], config_of(row[3]), bool(row[4]), row[5], row[6], account)
+
+
+def account_of(row: tuple[Any, ...]) -> Account:
+    """Return the account of a row of ``ACCOUNT_COLUMNS``."""
     return Account(row[0], row[1], row[2], bool(row[3]), row[4], row[5], row[6], bool(row[7]))
 
 
-def _lenient(config: Any) -> Any:
+def config_of(config: Any) -> Any:
     """Return the config parsed; text that is no JSON stays text, and is refused where it is validated."""
     try:
         return document(config)

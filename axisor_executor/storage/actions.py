@@ -1,7 +1,8 @@
 """The ledger's actions: ``planned -> sending -> confirmed | rejected | unknown | superseded``.
 
 ``sending`` is committed before the request leaves, with everything that is needed to recognise its effect later.
-Nothing is ever sent that is not ``sending`` here first.
+Nothing is ever sent that is not ``sending`` here first. An action of a dry run stays ``planned``, with the request that
+would have left; it can never become ``sending``.
 """
 
 from __future__ import annotations
@@ -12,17 +13,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from axisor_executor.automation import Act, Action, ClosePosition, OpenPosition, action_from_dict
+from axisor_executor.automation import (
+    Act,
+    Action,
+    CloseCrossPosition,
+    ClosePosition,
+    OpenPosition,
+    action_from_dict,
+)
 from axisor_executor.storage import executions, lineage, switches
 from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
 from axisor_executor.storage.executions import Execution
 
+_SAME_HOUR_MS = 3_600_000
 ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
 
 _COLUMNS = (
     "execution_id, seq, plan_version, group_index, step_index, params, automation_id, account_id, status, "
     "timestamp_ms, baseline, exchange_user_id, key_fingerprint, client_id, answer, error, new_trade_id, sent_at, "
-    "created_at"
+    "created_at, dry_run, request"
 )
 
 
@@ -49,11 +58,18 @@ class LedgerAction:
     new_trade_id: str | None
     sent_at: datetime | None
     created_at: datetime
+    dry_run: bool = False
+    request: dict[str, Any] | None = None
 
     @property
     def was_sent(self) -> bool:
         """Whether a request may have left for it at any time."""
         return self.status != "planned"
+
+    @property
+    def is_rehearsed(self) -> bool:
+        """Whether it belongs to a dry run that got as far as its request, which is recorded and was not sent."""
+        return self.status == "planned" and self.request is not None
 
     @property
     def is_unsettled(self) -> bool:
@@ -70,8 +86,12 @@ def of(storage: Storage, execution_id: str) -> list[LedgerAction]:
     return [_action(row) for row in rows]
 
 
-def plan(storage: Storage, run: Execution, decision: Act, seen: Mapping[str, Any]) -> list[LedgerAction]:
+def plan(
+    storage: Storage, run: Execution, decision: Act, seen: Mapping[str, Any], *, dry_run: bool = False
+) -> list[LedgerAction]:
     """Commit a decision: the plan and its actions. Those of an earlier plan that were never sent are dropped.
+
+    What is planned as a ``dry_run`` is never sent, whoever carries it on.
 
     Raises:
         LeaseLost: the run was given up for dead in the meantime.
@@ -86,7 +106,7 @@ def plan(storage: Storage, run: Execution, decision: Act, seen: Mapping[str, Any
             for step_index, action in enumerate(group.actions):
                 seq += 1
                 place = Place(seq, version, group_index, step_index, group.trade_id)
-                _insert(storage, run, action, place)
+                _insert(storage, run, action, place, dry_run=dry_run)
         return of(storage, run.id)
 
 
@@ -116,11 +136,11 @@ class Place:
     trade_id: str | None
 
 
-def _insert(storage: Storage, run: Execution, action: Action, place: Place) -> None:
-    opens = isinstance(action, OpenPosition)
+def _insert(storage: Storage, run: Execution, action: Action, place: Place, *, dry_run: bool = False) -> None:
     storage.run(
         "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, params, "
-        "automation_id, account_id, status, client_id, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,{now})",
+        "automation_id, account_id, status, client_id, dry_run, created_at) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,?,{now})",
         run.id,
         place.seq,
         place.version,
@@ -131,12 +151,13 @@ def _insert(storage: Storage, run: Execution, action: Action, place: Place) -> N
         action.as_dict(),
         run.automation_id,
         run.account_id,
-        client_id(run.id, place.trade_id, place.step_index) if opens else None,
+        client_id(run.id, place.trade_id, place.step_index) if action.has_client_id else None,
+        dry_run,
     )
 
 
 def client_id(execution_id: str, trade_id: str | None, step_index: int) -> str:
-    """Return the caller's id of a new trade: the same on every attempt at this step for this trade.
+    """Return the caller's id of a new trade or cross order: the same on every attempt at this step for this trade.
 
     At most 64 characters; the trade stands in it as a hash, so that two groups never share an id even when a later
     plan counts them differently.
@@ -210,6 +231,20 @@ def closed_by_another(storage: Storage, sent: LedgerAction) -> bool:
         )
         is not None
     )
+
+
+def cross_order_of_another(storage: Storage, sent: LedgerAction, order_id: str) -> bool:
+    """Return whether another execution's close of the cross position is confirmed by this order."""
+    rows = storage.rows(
+        "SELECT answer FROM axisor_actions WHERE account_id = ? AND trade_id = ? AND kind = ? AND status = 'confirmed' "
+        "AND execution_id <> ? AND timestamp_ms > ?",
+        sent.account_id,
+        sent.action.target,
+        CloseCrossPosition.__name__,
+        sent.execution_id,
+        (sent.timestamp_ms or 0) - _SAME_HOUR_MS,
+    )
+    return any((document(row[0]) or {}).get("id") == order_id for row in rows)
 
 
 def deny(
@@ -302,4 +337,6 @@ def _action(row: tuple[Any, ...]) -> LedgerAction:
         values[index] = document(values[index])
     values[17] = maybe_instant(values[17])
     values[18] = instant(values[18])
+    values[19] = bool(values[19])
+    values[20] = document(values[20])
     return LedgerAction(*values)

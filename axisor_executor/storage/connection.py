@@ -67,7 +67,7 @@ class Storage:
             opened = self.database.connect(reuse_if_open=True)
         except (peewee.PeeweeException, ValueError) as error:
             raise StorageError(
-                f"the database can't be reached: {self._reason(error)}", code="database_unavailable"
+                f"the database can't be reached: {self._reason(error)}", code="database_unavailable", status=503
             ) from None
         try:
             yield
@@ -222,8 +222,17 @@ def _sqlite(url: str, pool: int) -> Any:
     )
 
 
+class _Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee has no types
+    """A pool that hands ids over as text, also where the monolith's columns are of the type ``uuid``."""
+
+    def _initialize_connection(self, connection: Any) -> None:
+        from psycopg2.extensions import new_type, register_type  # of PostgreSQL only
+
+        register_type(new_type((2950,), "UUID_AS_TEXT", lambda text, _: text), connection)
+
+
 def _postgres(url: str, pool: int) -> Any:
-    return PooledPostgresqlDatabase(
+    return _Postgres(
         # The driver knows this scheme only; with the other one it would take the whole URL for a database's name.
         f"postgresql://{url.partition('://')[2]}",
         max_connections=pool,

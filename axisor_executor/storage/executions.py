@@ -67,10 +67,11 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """An execution that was handed the account's lease and must be woken."""
+    """An execution that must be woken; ``fence``: that of its last run, where it was handed the account's lease."""
 
     id: str
     lane: Lane
+    fence: int | None = None
 
 
 def get(storage: Storage, execution_id: str) -> Execution | None:
@@ -250,7 +251,7 @@ def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next |
         return None
     skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
     row = storage.one(
-        "SELECT id, lane FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "  # noqa: S608
+        "SELECT id, lane, fence FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "  # noqa: S608
         f"AND wait_for = 'lease' AND id <> ? ORDER BY lane_rank, id LIMIT 1 {skip}",
         run.account_id,
         run.id,
@@ -263,7 +264,7 @@ def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next |
         "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?",
         row[0],
     )
-    return Next(row[0], row[1])
+    return Next(row[0], row[1], row[2])
 
 
 def reopen(storage: Storage, ended: Execution, *, max_age_seconds: float, keeps_plan: bool) -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Next
 
+LIVE = "status IN ('queued', 'running', 'waiting')"
+"""The condition of the partial index: SQLite takes it only where it stands in the query, else it reads all rows."""
+
 _PUT_BACK = (
     "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?"
 )
@@ -25,7 +28,7 @@ def due(storage: Storage, limit: int) -> list[Next]:
     """
     with storage.write():
         rows = storage.rows(
-            "SELECT id, lane FROM axisor_executions e WHERE status = 'waiting' AND due_at <= {now} "  # noqa: S608
+            f"SELECT id, lane FROM axisor_executions e WHERE {LIVE} AND status = 'waiting' AND due_at <= {{now}} "  # noqa: S608
             "AND (wait_for <> 'lease' OR (NOT EXISTS "
             "(SELECT 1 FROM axisor_leases l WHERE l.account_id = e.account_id AND l.until > {now}) AND NOT EXISTS "
             "(SELECT 1 FROM axisor_executions f WHERE f.account_id = e.account_id AND f.status = 'waiting' "
@@ -42,9 +45,9 @@ def abandoned(storage: Storage, limit: int, *, grace_seconds: float) -> list[Nex
     """Put back executions whose run holds no live lease; one without an account has ``grace_seconds``."""
     with storage.write():
         rows = storage.rows(
-            "SELECT e.id, e.lane, e.fence FROM axisor_executions e LEFT JOIN axisor_leases l "
+            "SELECT e.id, e.lane, e.fence FROM axisor_executions e LEFT JOIN axisor_leases l "  # noqa: S608
             "ON l.account_id = e.account_id AND l.execution_id = e.id AND l.fence = e.fence AND l.until > {now} "
-            "WHERE e.status = 'running' AND l.execution_id IS NULL "
+            f"WHERE e.{LIVE} AND e.status = 'running' AND l.execution_id IS NULL "
             "AND (e.account_id IS NOT NULL OR e.started_at < {later}) ORDER BY e.lane_rank, e.id LIMIT ?",
             -grace_seconds,
             limit,
@@ -56,7 +59,8 @@ def abandoned(storage: Storage, limit: int, *, grace_seconds: float) -> list[Nex
 def unsent(storage: Storage, limit: int, *, grace_seconds: float) -> list[Next]:
     """Return queued executions that the queue was never told of (Redis was away, or the producer died)."""
     rows = storage.rows(
-        "SELECT id, lane FROM axisor_executions WHERE status = 'queued' AND sent_at IS NULL AND created_at < {later} "
+        f"SELECT id, lane FROM axisor_executions WHERE {LIVE} AND status = 'queued' "  # noqa: S608
+        "AND sent_at IS NULL AND created_at < {later} "
         "ORDER BY lane_rank, id LIMIT ?",
         -grace_seconds,
         limit,
@@ -67,7 +71,8 @@ def unsent(storage: Storage, limit: int, *, grace_seconds: float) -> list[Next]:
 def overdue(storage: Storage, limit: int, *, seconds: float) -> list[Next]:
     """Return queued executions that the queue was told of long ago: ``seconds``, doubled with every telling."""
     rows = storage.rows(
-        "SELECT id, lane, sends FROM axisor_executions WHERE status = 'queued' AND sent_at < {later} "
+        f"SELECT id, lane, sends FROM axisor_executions WHERE {LIVE} AND status = 'queued' "  # noqa: S608
+        "AND sent_at < {later} "
         "ORDER BY lane_rank, id LIMIT ?",
         -seconds,
         limit * 4,

@@ -185,6 +185,8 @@ class ActionRow(Model):
     created_at = InstantField()
     sent_at = InstantField(null=True)
     settled_at = InstantField(null=True)
+    dry_run = BooleanField(default=False)
+    request = DocumentField(null=True)
 
     class Meta:
         table_name = "axisor_actions"
@@ -246,6 +248,46 @@ class WorkerRow(Model):
         table_name = "axisor_workers"
 
 
+class CountsRow(Model):
+    """``axisor_counts``: what a process has counted for the metrics since it began, or all those that are gone."""
+
+    process = TextField(primary_key=True)
+    counted_at = InstantField()
+    counts = DocumentField()
+
+    class Meta:
+        table_name = "axisor_counts"
+
+
+class TokenRow(Model):
+    """``axisor_tokens``: a token of the HTTP API, as a digest; what it may do, and for whom."""
+
+    id = TextField(primary_key=True)
+    digest = TextField()
+    name = TextField()
+    scopes = DocumentField()
+    user_id = TextField(null=True)
+    created_at = InstantField()
+    expires_at = InstantField(null=True)
+    last_used_at = InstantField(null=True)
+    revoked_at = InstantField(null=True)
+
+    class Meta:
+        table_name = "axisor_tokens"
+
+
+class SessionRow(Model):
+    """``axisor_sessions``: a login to the console, as a digest, and the token that it was traded for."""
+
+    digest = TextField(primary_key=True)
+    token_id = TextField()
+    created_at = InstantField()
+    expires_at = InstantField()
+
+    class Meta:
+        table_name = "axisor_sessions"
+
+
 MONOLITH = (ExchangeRow, AccountRow, AutomationRow, TradeLogRow)
-OWN = (ExecutionRow, ActionRow, LeaseRow, SwitchRow, LineageRow, WorkerRow)
+OWN = (ExecutionRow, ActionRow, LeaseRow, SwitchRow, LineageRow, WorkerRow, CountsRow, TokenRow, SessionRow)
 MODELS = (*MONOLITH, *OWN)

@@ -86,7 +86,31 @@ CREATE TABLE axisor_workers (
     heartbeat_at [INSTANT] NOT NULL, counters [JSON]);
 """
 
-MIGRATIONS: tuple[str, ...] = (_OWN_1,)
+_OWN_2 = """
+CREATE TABLE axisor_tokens (
+    id TEXT PRIMARY KEY, digest TEXT NOT NULL, name TEXT NOT NULL, scopes [JSON] NOT NULL, user_id TEXT,
+    created_at [INSTANT] NOT NULL, expires_at [INSTANT], last_used_at [INSTANT], revoked_at [INSTANT]);
+CREATE INDEX axisor_executions_finished ON axisor_executions (finished_at) WHERE finished_at IS NOT NULL;
+"""
+
+_OWN_3 = """
+ALTER TABLE axisor_actions ADD COLUMN dry_run [BOOL] NOT NULL DEFAULT [OFF];
+ALTER TABLE axisor_actions ADD COLUMN request [JSON];
+"""
+
+_OWN_4 = """
+CREATE TABLE axisor_counts (process TEXT PRIMARY KEY, counted_at [INSTANT] NOT NULL, counts [JSON] NOT NULL);
+CREATE INDEX axisor_executions_account_finished ON axisor_executions (account_id, finished_at)
+    WHERE finished_at IS NOT NULL;
+CREATE INDEX axisor_executions_uncertain ON axisor_executions (finished_at) WHERE status = 'uncertain';
+"""
+
+_OWN_5 = """
+CREATE TABLE axisor_sessions (
+    digest TEXT PRIMARY KEY, token_id TEXT NOT NULL, created_at [INSTANT] NOT NULL, expires_at [INSTANT] NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_OWN_1, _OWN_2, _OWN_3, _OWN_4, _OWN_5)
 
 
 def missing_monolith_tables(storage: Storage) -> tuple[str, ...]:

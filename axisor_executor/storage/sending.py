@@ -9,7 +9,7 @@ from typing import Any
 from axisor_executor.automation import OpenPosition
 from axisor_executor.errors import Changed, Held, LeaseLost, Refused
 from axisor_executor.storage import leases, lineage, switches
-from axisor_executor.storage.accounts import Account
+from axisor_executor.storage.accounts import Account, config_of
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
@@ -36,24 +36,11 @@ def begin(storage: Storage, run: Execution, planned: LedgerAction, sending: Send
     """
     with storage.write():
         storage.commit_durably()
-        switches.share(storage)
-        if not leases.hold_live(storage, planned.account_id, run.id, run.fence):
-            raise LeaseLost(
-                f"execution {run.id} no longer holds account {planned.account_id}", account_id=planned.account_id
-            )
-        _check_account(storage, planned, account)
-        switches.check(
-            storage,
-            planned.action,
-            exchange=account.exchange_slug,
-            account_id=planned.account_id,
-            automation_id=planned.automation_id,
-        )
-        _check_unresolved(storage, planned)
+        _check(storage, run, planned, account)
         touched = storage.run(
             "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, exchange_user_id = ?, "
             "key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
-            "WHERE execution_id = ? AND seq = ? AND status = 'planned'",
+            "WHERE execution_id = ? AND seq = ? AND status = 'planned' AND NOT dry_run",
             sending.timestamp_ms,
             dict(sending.baseline),
             sending.exchange_user_id,
@@ -66,8 +53,56 @@ def begin(storage: Storage, run: Execution, planned: LedgerAction, sending: Send
             raise LeaseLost(f"action {planned.seq} of execution {run.id} is not planned any more")
 
 
+def rehearse(
+    storage: Storage,
+    run: Execution,
+    planned: LedgerAction,
+    sending: Sending,
+    request: Mapping[str, Any],
+    *,
+    account: Account,
+) -> None:
+    """Commit what would leave now in a dry run, if nothing would forbid it. The action stays ``planned``.
+
+    Raises:
+        Changed, Refused, LeaseLost, Held: as :func:`begin`.
+    """
+    with storage.write():
+        _check(storage, run, planned, account)
+        touched = storage.run(
+            "UPDATE axisor_actions SET request = ?, baseline = ?, exchange_user_id = ?, key_fingerprint = ?, "
+            "params = ?, error = NULL WHERE execution_id = ? AND seq = ? AND status = 'planned' AND dry_run",
+            dict(request),
+            dict(sending.baseline),
+            sending.exchange_user_id,
+            sending.key_fingerprint,
+            planned.action.as_dict(),
+            planned.execution_id,
+            planned.seq,
+        )
+        if touched != 1:
+            raise LeaseLost(f"action {planned.seq} of execution {run.id} is not planned any more")
+
+
+def _check(storage: Storage, run: Execution, planned: LedgerAction, account: Account) -> None:
+    switches.share(storage)
+    if not leases.hold_live(storage, planned.account_id, run.id, run.fence):
+        raise LeaseLost(
+            f"execution {run.id} no longer holds account {planned.account_id}", account_id=planned.account_id
+        )
+    _check_account(storage, planned, account)
+    switches.check(
+        storage,
+        planned.action,
+        exchange=account.exchange_slug,
+        account_id=planned.account_id,
+        automation_id=planned.automation_id,
+    )
+    _check_unresolved(storage, planned)
+
+
 _ACCOUNT_NOW = """
-SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials
+SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials, a.config
 FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = ?
 """
 
@@ -75,12 +110,13 @@ FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = 
 def _check_account(storage: Storage, planned: LedgerAction, account: Account) -> None:
     """Let only those keys sign that are in the database now, of the account that the automation is bound to now.
 
-    Behind its first request a group binds, also where the automation was deleted or something was switched off.
+    Behind its first request a group binds, also where the automation was deleted, became dry, or something was switched
+    off.
     """
     row = storage.one(_ACCOUNT_NOW, planned.automation_id, account.id)
     if row is None or row[4] != account.credentials:
         raise _changed(planned, account, f"the credentials of account {account.name} were changed")
-    automation_id, bound_to, is_active, account_is_active, _ = row
+    automation_id, bound_to, is_active, account_is_active, _, config = row
     has_begun = planned.step_index > 0
     if bound_to != account.id and not (automation_id is None and has_begun):
         if has_begun:
@@ -92,6 +128,14 @@ def _check_account(storage: Storage, planned: LedgerAction, account: Account) ->
         raise _changed(planned, account, f"the automation is not bound to account {account.name} any more")
     if not has_begun and not (is_active and bool(account_is_active) == account.is_active):
         raise _changed(planned, account, f"the automation or account {account.name} was switched on or off")
+    if not (has_begun or planned.dry_run) and _may_be_dry(config):
+        raise _changed(planned, account, "the automation's config asks for a dry run")
+
+
+def _may_be_dry(config: Any) -> bool:
+    """Whether a config's ``dry_run`` is anything but left out or false; what else it may be, deciding anew tells."""
+    found = config_of(config)
+    return isinstance(found, Mapping) and found.get("dry_run") not in (None, False)
 
 
 def _changed(planned: LedgerAction, account: Account, what: str) -> Changed:

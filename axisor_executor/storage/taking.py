@@ -16,7 +16,8 @@ from axisor_executor.storage.executions import COLUMNS, Execution, from_row, get
 LANE_RANK: Mapping[Lane, int] = {"protect": 0, "default": 1}
 _NOT_BEGUN = (
     "((status IN ('queued', 'waiting') AND started_at IS NULL) "
-    "OR (status = 'waiting' AND wait_for = 'paused' AND plan_version = 0))"
+    "OR (status = 'waiting' AND plan_version = 0 AND (wait_for = 'paused' "
+    "OR (wait_for IN ('rate', 'retry') AND tries = 0))))"
 )
 
 
@@ -80,8 +81,9 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
 def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
     """Return the execution that would do the same and has not begun to decide, its row locked so that it can't now.
 
-    Takers of one automation's jobs come one after the other here, so that two can't both find none. One that a pause
-    held before it looked at anything counts too, else jobs would pile up behind it.
+    Takers of one automation's jobs come one after the other here, so that two can't both find none. One that was held
+    before it could decide (by a pause, the rate limit, an exchange that is away) counts too, else jobs would pile up
+    behind it.
     """
     if not storage.is_sqlite:
         storage.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", new.automation_id)

@@ -25,10 +25,10 @@ class Commands:
         self.env = env
         self._after = after
 
-    def __call__(self, *arguments: str, code: int = 0, **env: str) -> Result:
-        """Run a command that must end with `code`, and never with a traceback."""
+    def __call__(self, *arguments: str, code: int = 0, given: str | bytes | None = None, **env: str) -> Result:
+        """Run a command, with `given` on standard input, that must end with `code`, and never with a traceback."""
         cleared = dict.fromkeys(name for name in os.environ if name.startswith("AXISOR_"))
-        result = CliRunner().invoke(main, arguments, env={**cleared, **self.env, **env})
+        result = CliRunner().invoke(main, arguments, input=given, env={**cleared, **self.env, **env})
         self._after()
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -36,13 +36,13 @@ class Commands:
         assert "Traceback" not in result.output
         return result
 
-    def json(self, *arguments: str, code: int = 0, **env: str) -> Any:
+    def json(self, *arguments: str, code: int = 0, given: str | bytes | None = None, **env: str) -> Any:
         """Run a command with `--json` and return what it wrote."""
-        return json.loads(self(*arguments, "--json", code=code, **env).stdout)
+        return json.loads(self(*arguments, "--json", code=code, given=given, **env).stdout)
 
-    def error(self, *arguments: str, **env: str) -> str:
+    def error(self, *arguments: str, given: str | bytes | None = None, **env: str) -> str:
         """Run a command that must fail with one message, and return that."""
-        result = self(*arguments, code=1, **env)
+        result = self(*arguments, code=1, given=given, **env)
         assert result.stdout == ""
         assert result.stderr.startswith("error: "), result.stderr
         return result.stderr
@@ -79,4 +79,5 @@ def commands(world: World) -> Commands:
         runtime.use(world.parts)
 
     own = {name: value for name, value in world.environment().items() if name not in os.environ}
+    own |= {f"AXISOR_{whose}_CALLS_PER_SECOND": "1000" for whose in ("PRIVATE", "PUBLIC")}
     return Commands(own, give_back)

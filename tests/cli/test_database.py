@@ -15,6 +15,8 @@ from axisor_executor.storage.models import AccountRow
 from tests.cli.conftest import Commands
 from tests.harness.world import World
 
+GUARD = ("margin_guard", {"action": "close_position"})
+
 
 def test_init_sets_an_empty_database_up_and_does_nothing_twice(empty: Commands) -> None:
     first, second = empty("db", "init").stdout, empty("db", "init").stdout
@@ -86,10 +88,9 @@ def _kinds(commands: Commands, **env: str) -> dict[str, list[dict[str, Any]]]:
 
 def test_automations_without_the_right_account(world: World, commands: Commands) -> None:
     mine, strangers = world.account(), world.account("stranger", "Stranger's Account")
-    guard = ("margin_guard", {"action": "close_position"})
-    unbound = world.automation(None, *guard)
-    foreign = world.automation(strangers, *guard, user_id=mine.user_id)
-    world.automation(mine, *guard)
+    unbound = world.automation(None, *GUARD)
+    foreign = world.automation(strangers, *GUARD, user_id=mine.user_id)
+    world.automation(mine, *GUARD)
     found = _kinds(commands)
     assert [item["automationId"] for item in found["automation_unbound"]] == [unbound]
     assert [item["automationId"] for item in found["account_foreign"]] == [foreign]
@@ -135,8 +136,8 @@ def test_credentials_are_listed_by_account_and_never_shown(world: World, command
     bare = world.account("u2", "Bare", credentials={})
     moved = world.account("u3", "Moved", format="sealed", credentials=world.written(good, "sealed"))
     found = _kinds(commands)
-    assert {item["accountName"] for item in found["credentials_plain_text"]} == {"Plain"}
-    assert len(found["credentials_plain_text"]) == 3
+    (in_plain_text,) = found["credentials_plain_text"]
+    assert (in_plain_text["accountName"], in_plain_text["message"]) == ("Plain", "key, secret, passphrase")
     assert [item["accountId"] for item in found["credentials_missing"]] == [bare.id]
     assert [item["accountId"] for item in found["credentials_unreadable"]] == [moved.id]
     assert plain.id != good.id
@@ -157,10 +158,10 @@ def test_exchanges(world: World, commands: Commands) -> None:
     assert [item["message"] for item in _kinds(commands)["exchange_unknown"]] == ["exchange kraken"]
 
 
-def test_many_are_cut_short_for_people_only(world: World, commands: Commands) -> None:
+def test_many_are_cut_short_but_counted(world: World, commands: Commands) -> None:
     now = datetime.now(UTC)
     with world.storage.write():
-        for number in range(25):
+        for number in range(1010):
             AccountRow.create(
                 id=f"a{number}",
                 user_id=f"u{number}",
@@ -170,8 +171,76 @@ def test_many_are_cut_short_for_people_only(world: World, commands: Commands) ->
                 created_at=now,
                 updated_at=now,
             )
-    assert len(_kinds(commands)["credentials_missing"]) == 25
-    assert "and 15 more" in commands("db", "check", code=1).stdout
+    assert len(_kinds(commands)["credentials_missing"]) == 1000
+    (problem,) = commands.json("db", "check", "--limit", "3", code=1)["problems"]
+    assert (problem["count"], [item["accountId"] for item in problem["items"]]) == (1010, ["a0", "a1", "a10"])
+    shown = commands("db", "check", code=1).stdout
+    assert "lack credentials: 1010" in shown
+    assert "and 1000 more" in shown
+
+
+def test_what_belongs_to_a_user_who_is_gone(world: World, commands: Commands) -> None:
+    there, gone = world.account("ann"), world.account("gone")
+    world.automation(there, *GUARD)
+    guard = world.automation(gone, *GUARD)
+    world.storage.run('CREATE TABLE "User" (id TEXT PRIMARY KEY)')
+    world.storage.run('INSERT INTO "User" VALUES (?)', "ann")
+    assert [(item.get("accountId"), item.get("automationId")) for item in _kinds(commands)["user_missing"]] == [
+        (gone.id, None),
+        (None, guard),
+    ]
+
+
+class TestOurTables:
+    def test_a_sound_ledger(self, world: World, commands: Commands) -> None:
+        world.open_trade(world.account())
+        found = commands.json("db", "check")
+        assert found["counts"]["executions"] == 1
+
+    def test_an_unknown_action_whose_account_is_gone(self, world: World, commands: Commands) -> None:
+        account = world.account()
+        world.open_trade(account)
+        world.paper.add_fault("drop_after", route="POST /v3/futures/isolated/trade", count=1)
+        entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 100})
+        execution_id = world.run(entry)["executionId"]
+        assert "held_without_account" not in commands("db", "check", "--json").stdout
+        world.storage.run('DELETE FROM "TradeLog"')
+        world.storage.run('DELETE FROM "Automation"')
+        world.storage.run("DELETE FROM user_exchange_accounts")
+        (held,) = _kinds(commands)["held_without_account"]
+        assert (held["executionId"], held["accountId"], held["action"]) == (execution_id, account.id, "OpenPosition")
+
+    def test_actions_whose_execution_was_deleted(self, world: World, commands: Commands) -> None:
+        account = world.account()
+        world.open_trade(account)
+        world.open_trade(account)
+        world.storage.run("DELETE FROM axisor_executions")
+        assert len(_kinds(commands)["action_without_execution"]) == 2
+
+    def test_a_lease_that_nobody_will_give_back(self, world: World, commands: Commands) -> None:
+        account, other, busy = (world.account(f"u{number}") for number in range(3))
+        lease = "INSERT INTO axisor_leases (account_id, execution_id, fence, until) VALUES (?, ?, 1, {later})"
+        world.storage.run(lease, account.id, "no-such-execution", -4000)
+        world.storage.run(lease, other.id, "no-such-execution", -10)
+        live = world.enqueue(world.job(world.automation(busy, *GUARD), user_id="u2"))
+        world.storage.run(lease, busy.id, live, -4000)
+        world.storage.run(lease, "axisor:recovery", "a-worker", -4000)
+        assert [item["accountId"] for item in _kinds(commands)["lease_of_nobody"]] == [account.id]
+
+
+def test_a_plugin_that_trips_over_a_config_is_that_ones_problem(
+    world: World, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.account()
+    guard, entry = world.automation(account, *GUARD), world.automation(account, "auto_entry", {})
+
+    def trip(self: Any, config: Any, action: str) -> Any:
+        raise RuntimeError("canary-of-the-config")
+
+    monkeypatch.setattr("axisor_margin_guard.MarginGuard.parse_config", trip)
+    found = {item["automationId"]: item["message"] for item in _kinds(commands)["config_invalid"]}
+    assert found[guard] == "the plugin failed on it: RuntimeError"
+    assert entry in found
 
 
 def _without_foreign_keys(world: World, sql: str, *params: Any) -> None:

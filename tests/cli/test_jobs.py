@@ -1,4 +1,4 @@
-"""`enqueue` and `migrate automations`."""
+"""`enqueue`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from axisor_executor import api
 from tests.cli.conftest import Commands
 from tests.harness.world import World
 
@@ -55,20 +54,3 @@ def test_enqueue_while_redis_is_away(commands: Commands, world: World, guard: st
     result = commands("enqueue", "--user", "user123", "--automation", guard, REDIS_URL="redis://127.0.0.1:1/0")
     assert "waits in the database" in result.stderr
     assert world.execution(result.stdout.strip()).status == "queued"
-
-
-def test_migrate_binds_to_the_active_account(commands: Commands, world: World) -> None:
-    account = world.account()
-    world.account(name="Second", is_active=False)
-    unbound = world.automation(None, "margin_guard", {"action": "close_position"})
-    migrate = ("migrate", "automations", "--user", "user123")
-    assert commands(*migrate).stdout == "1 automations were bound to the active account of user user123\n"
-    assert commands.json(*migrate) == {"success": True, "migratedCount": 0, "errors": []}
-    assert api.get_automation_config(unbound)["account"]["id"] == account.id
-
-
-def test_migrate_without_an_active_account(commands: Commands, world: World) -> None:
-    world.account(is_active=False)
-    migrate = ("migrate", "automations", "--user", "user123")
-    assert commands.error(*migrate).endswith("has no active exchange account [not_migrated]\n")
-    assert commands.json(*migrate, code=1)["success"] is False

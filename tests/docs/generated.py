@@ -11,21 +11,25 @@ from functools import cache
 from typing import Any
 
 import click
+import yaml
 from pydantic.fields import FieldInfo
 
 from axisor_executor import errors
-from axisor_executor.automation import AutomationHandler, Number, SpendGuards
+from axisor_executor.automation import AutomationConfig, AutomationHandler, Number, SpendGuards
 from axisor_executor.cli import main
+from axisor_executor.observe import metrics
 from axisor_executor.plugins import Registry, discover, load
 from axisor_executor.settings import describe_settings
 from axisor_executor.storage.models import OWN
 from tests.docs.codes import CLASSES
-from tests.docs.pages import escaped
+from tests.docs.pages import ROOT, escaped
 
 HEAD = ("timestamp", "executionId", "automationId", "userId", "accountId", "accountName")
 """The fields that most examples leave out: every result has them."""
 
 _WIDTH = 100
+OF_THE_CORE = SpendGuards.model_fields.keys() | AutomationConfig.model_fields.keys()
+"""Keys of configs that the core takes care of; they stand last."""
 
 
 @cache
@@ -42,6 +46,8 @@ def content(name: str) -> str:
         "commands": commands,
         "errors": error_classes,
         "tree": error_tree,
+        "metrics": all_metrics,
+        "rules": alert_rules,
     }
     if name in makers:
         return makers[name]()
@@ -124,13 +130,38 @@ def error_tree() -> str:
     return f"```\n{textwrap.dedent(drawn)}\n```"
 
 
+def all_metrics() -> str:
+    """Return the table of all metrics."""
+    rows = [
+        f"| `{one.name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | {escaped(one.help)} |"
+        for one in metrics.METRICS
+    ]
+    return "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *rows])
+
+
+def alert_rules() -> str:
+    """Return the table of Prometheus' alert rules; what the text shows of a series is left out."""
+    file = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules.yml").read_text(encoding="utf-8"))
+    rows = [
+        f"| `{one['alert']}` | {one['labels']['severity']} | `{_in_a_cell(one['expr'])}` | "
+        f"{one.get('for', 'at once')} |"
+        for group in file["groups"]
+        for one in group["rules"]
+    ]
+    return "\n".join(["| alert | severity | when | for |", "|---|---|---|---|", *rows])
+
+
+def _in_a_cell(code: str) -> str:
+    return code.replace("|", "\\|")
+
+
 def config(handler: AutomationHandler[Any]) -> str:
     """Return the table of a config's keys."""
     fields = handler.config_model.model_fields
     hints = typing.get_type_hints(handler.config_model, include_extras=True)
     schema = handler.config_model.model_json_schema()["properties"]
     rows = []
-    for name, field in sorted(fields.items(), key=lambda item: item[0] in SpendGuards.model_fields):
+    for name, field in sorted(fields.items(), key=lambda item: item[0] in OF_THE_CORE):
         allowed = _allowed(hints[name], field, schema[name])
         example = json.dumps(field.examples[0]) if field.examples else ""
         rows.append(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from axisor_executor import api
+from tests.harness.cross import Owner
 from tests.harness.world import Account, World
 
 Scene = Callable[[World], dict[str, Any]]
@@ -36,6 +37,10 @@ def readable(result: dict[str, Any]) -> dict[str, Any]:
     ids = {result["executionId"]: "exec001", result["automationId"]: "auto789", result["accountId"]: "acc456"}
     if old := result.get("result", {}).get("oldTradeId"):
         ids[old] = _TRADES[0]
+    if result.get("result", {}).get("marginMode") == "cross":
+        ids[result["tradeId"]] = "position123"
+    if order := result.get("result", {}).get("orderId"):
+        ids[order] = "order123"
     text = json.dumps(result, ensure_ascii=False)
     if twin := result.get("duplicateOf"):
         ids[twin] = "exec000"
@@ -102,6 +107,20 @@ def margin_guard_scope_all(world: World) -> dict[str, Any]:
     world.open_trade(account, leverage=2)
     world.move_price(46_000)
     return world.run(guard)
+
+
+@scene
+def margin_guard_cross_reduce(world: World) -> dict[str, Any]:
+    account = world.account()
+    Owner(world, account).hold(100)
+    config = {"action": "reduce_position", "reduce_percentage": 50, "margin_mode": "cross"}
+    return world.run(world.automation(account, "margin_guard", config))
+
+
+@scene
+def margin_guard_cross_nothing(world: World) -> dict[str, Any]:
+    config = {"action": "close_position", "margin_mode": "cross"}
+    return world.run(world.automation(world.account(), "margin_guard", config))
 
 
 @scene

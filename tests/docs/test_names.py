@@ -6,15 +6,17 @@ import dataclasses
 import inspect
 import re
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import axisor_executor
-from axisor_executor import automation, hookspecs, testing
+from axisor_executor import automation, exchange, hookspecs, testing
 from axisor_executor.automation import AccountContext, Act, Group, Wait
 from axisor_executor.automation.actions import ACTIONS
+from axisor_executor.exchange import LNMarketsClient
 from axisor_executor.exchange.base import ExchangeClient, ExchangeOptions, Trade
+from axisor_executor.exchange.networks import Network
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.observe.finished import Finished
 from axisor_executor.plugins import Found, load
@@ -69,6 +71,25 @@ class TestHooks:
         assert methods | options <= named(section(PLUGINS, "axisor_register_exchanges"))
 
 
+class TestClient:
+    PAGE = page("exchange-client.md")
+
+    def test_every_call_is_listed(self) -> None:
+        calls = {name for name, _ in inspect.getmembers(LNMarketsClient, inspect.isfunction) if name[0] != "_"}
+        listed = {word for row in table(section(self.PAGE, "Calls")) for cell in row[1:] for word in cell.split(", ")}
+        assert {word.partition("(")[0] for word in listed} - {""} == calls
+
+    def test_everything_that_it_takes_and_gives_is_named(self) -> None:
+        values = {name for name in exchange.__all__ if dataclasses.is_dataclass(getattr(exchange, name))}
+        options = {field.name for field in dataclasses.fields(ExchangeOptions)}
+        assert values | options <= named(self.PAGE)
+
+    def test_every_network_is_listed(self) -> None:
+        assert {row[0].split(",")[0].split(":")[0] for row in table(section(self.PAGE, "Networks"))} == set(
+            get_args(Network)
+        )
+
+
 class TestHandler:
     def test_every_attribute_is_listed(self) -> None:
         rows = table(section(PLUGINS, "The handler"))
@@ -109,7 +130,7 @@ class TestDecisions:
 
 
 class TestTesting:
-    @pytest.mark.parametrize("function", [testing.make_context, testing.make_trade])
+    @pytest.mark.parametrize("function", [testing.make_context, testing.make_trade, testing.make_cross_position])
     def test_every_argument_is_named(self, function: Any) -> None:
         assert set(inspect.signature(function).parameters) <= named(section(PLUGINS, "Testing"))
 

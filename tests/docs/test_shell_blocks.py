@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 import click
 import pytest
 
 from axisor_executor.cli import main
-from axisor_executor.settings import describe_settings
+from axisor_executor.settings import PLUGIN_VARIABLES, describe_settings
 from tests.docs.pages import PAGES, PLUGIN_READMES, ROOT, Block, blocks, everything
 from tests.docs.shell import commands
 
@@ -65,6 +66,7 @@ def test_pip_is_given_what_is_there(block: Block, words: list[str]) -> None:
 @pytest.mark.parametrize(("block", "words"), of("export"), ids=str)
 def test_what_is_exported_is_a_setting(block: Block, words: list[str]) -> None:
     known = {row.variable for row in describe_settings()}
+    known |= {point.name for point in entry_points(group=PLUGIN_VARIABLES)}
     assert {word.partition("=")[0] for word in words} <= known, block
 
 

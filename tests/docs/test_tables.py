@@ -31,7 +31,7 @@ class TestGenerated:
         check_region(one, name, content(name))
 
     def test_nothing_is_missing(self) -> None:
-        wanted = {"settings", "tables", "commands", "errors", "tree"}
+        wanted = {"settings", "tables", "commands", "errors", "tree", "metrics", "rules"}
         wanted |= {f"config {name}" for name in registry().handlers}
         assert {name for _, name in DERIVED} == wanted
 
