@@ -76,7 +76,7 @@ def add(
 
 @automations.command("list")
 @click.option("--user", metavar="ID", help="Only this user's.")
-@click.option("--account", metavar="ID", help="Only those of this account.")
+@click.option("--account", metavar="ID", help="Only those of this account; an id or its beginning.")
 @click.option("--type", "type_", metavar="TYPE", help="Only this type.")
 @click.option("--active/--inactive", "is_active", default=None, help="Only those that are switched on, or off.")
 @json_option
@@ -91,7 +91,8 @@ def list_(user: str | None, account: str | None, type_: str | None, is_active: b
     from axisor_executor import automations as library
 
     with executor() as parts:
-        found = library.listed(parts, user_id=user, account_id=account, type=type_, is_active=is_active)
+        account_id = account and _account_id(parts, account)
+        found = library.listed(parts, user_id=user, account_id=account_id, type=type_, is_active=is_active)
     if as_json:
         write_json(found)
     elif not found:
@@ -226,6 +227,17 @@ def _job(parts: Runtime, automation_id: str, action: str | None, trade: str | No
 
     found = library.find(parts, automation_id).automation
     return parse_job({"userId": found.user_id, "automationId": found.id, "action": action, "tradeId": trade})
+
+
+def _account_id(parts: Runtime, reference: str) -> str:
+    """Return the whole id; as it was given where no account has it, since automations may name one that is gone."""
+    from axisor_executor import accounts
+    from axisor_executor.errors import NotFound
+
+    try:
+        return accounts.find(parts, reference).account.id
+    except NotFound:
+        return reference
 
 
 def _switch(automation_id: str, is_active: bool, as_json: bool) -> None:

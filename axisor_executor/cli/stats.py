@@ -65,13 +65,17 @@ def stats(account: str | None, window: int, watch: bool, every: float, as_json: 
     """
     if watch and as_json:
         raise click.UsageError("--watch shows a table, --json writes once: take one of them")
-    with executor() as parts, parts.storage.connection():
-        if as_json:
-            write_json(_figures(parts.storage, account, window))
-        elif watch:
-            _watch(parts.storage, account, window, every)
-        else:
-            console().print(_table(_figures(parts.storage, account, window)))
+    from axisor_executor import accounts
+
+    with executor() as parts:
+        account_id = None if account is None else accounts.find(parts, account).account.id
+        with parts.storage.connection():
+            if as_json:
+                write_json(_figures(parts.storage, account_id, window))
+            elif watch:
+                _watch(parts.storage, account_id, window, every)
+            else:
+                console().print(_table(_figures(parts.storage, account_id, window)))
 
 
 def _watch(storage: Storage, account: str | None, window: int, every: float) -> None:

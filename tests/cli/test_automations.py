@@ -115,6 +115,7 @@ class TestListShowAndSwitch:
             return len(commands.json("automations", "list", *options))
 
         assert (count(), count("--user", "user123"), count("--account", account.id)) == (4, 3, 2)
+        assert (count("--account", account.id[:8]), count("--account", "gone")) == (2, 0)
         assert (count("--type", "margin_guard"), count("--inactive"), count("--user", "x")) == (1, 1, 0)
         told = commands("automations", "list", "--account", account.id, "--active").stdout
         assert guard in told

@@ -64,6 +64,7 @@ class TestOneAccount:
     def test_json(self, commands: Commands, account: Account) -> None:
         found = commands.json("stats", "--account", account.id)
         assert (found["executions"], found["errorCodes"]) == (3, {"unknown_automation_type": 1})
+        assert commands.json("stats", "--account", account.id[:8]).get("accountId") == account.id
 
     def test_one_that_is_not_there(self, commands: Commands) -> None:
         assert "[account_not_found]" in commands.error("stats", "--account", "nobody")
