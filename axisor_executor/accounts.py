@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from axisor_executor.credentials import (
     write_credentials,
 )
 from axisor_executor.credentials.row import field_of
+from axisor_executor.credentials.writing import format_to_write
 from axisor_executor.errors import (
     AxisorError,
     Changed,
@@ -21,12 +22,11 @@ from axisor_executor.errors import (
     NotFound,
     Refused,
     Rejected,
-    SettingsError,
     StorageError,
 )
-from axisor_executor.exchange.networks import address_of
+from axisor_executor.keycheck import KeysTested, ask_of_keys
 from axisor_executor.observe.logs import maybe_timestamp, say, timestamp
-from axisor_executor.run.acting import LN_MARKETS, Acting
+from axisor_executor.run.acting import LN_MARKETS
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import account_rows, actions
 from axisor_executor.storage.account_rows import AccountRecord
@@ -117,14 +117,13 @@ def keys_from(given: RowJson, parts: Runtime, *, testnet: bool = False) -> Secur
 
 
 def _written(parts: Runtime, account_id: str, keys: SecureCredentials) -> dict[str, str]:
-    ours = owns_monolith_tables(parts.storage)
     return write_credentials(
         keys.reveal_key(),
         keys.reveal_secret(),
         keys.reveal_passphrase(),
         keys.testnet,
         account_id=account_id,
-        format=parts.settings.credentials_format or ("sealed" if ours else "monolith"),
+        format=format_to_write(parts.settings, parts.storage),
         ring=parts.vault.ring,
     )
 
@@ -259,16 +258,6 @@ def _exchange(parts: Runtime, slug: str) -> str:
 # -- verifying
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """What the exchange says of an account's keys. ``problems``: errors, the first of a kind that refuses them."""
-
-    told: dict[str, Any]
-    problems: list[dict[str, Any]]
-    is_usable: bool
-    exchange_user_id: str | None
-
-
 def verify(parts: Runtime, reference: str) -> dict[str, Any]:
     """Ask the exchange who the owner of an account's key is, and what it may read; note the outcome in its row.
 
@@ -280,7 +269,7 @@ def verify(parts: Runtime, reference: str) -> dict[str, Any]:
     """
     account = find(parts, reference).account
     with parts.storage.connection():
-        tested = _test(parts, account)
+        tested = ask_of_keys(parts, account)
         at = account_rows.set_verified(parts.storage, account.id, tested.is_usable)
     return {
         "accountId": account.id,
@@ -292,48 +281,6 @@ def verify(parts: Runtime, reference: str) -> dict[str, Any]:
         **tested.told,
         "problems": tested.problems,
     }
-
-
-def _test(parts: Runtime, account: Account) -> _Tested:
-    try:
-        acting = parts.opener.open(account, "", "protect")
-        owner = acting.client.account().value
-    except (CredentialsError, Rejected) as error:
-        return _Tested({}, [error.as_dict()], is_usable=False, exchange_user_id=None)
-    problems, may_read = [], {"account": True}
-    for name, read in (
-        ("runningTrades", acting.client.running_trades),
-        ("openOrders", acting.client.open_trades),
-        ("crossPosition", acting.client.cross_position),
-    ):
-        try:
-            read()
-        except Rejected as error:
-            problems.append(error.as_dict())
-            may_read[name] = False
-        else:
-            may_read[name] = True
-    skew = getattr(acting.client, "last_skew_seconds", None)
-    if skew is not None and abs(skew) > parts.settings.max_clock_skew_seconds:
-        message = f"this machine's clock is off by {skew:+.1f} s against the exchange's: nothing would be sent"
-        problems.append({"status": 503, "code": "clock_skew", "message": message})
-    told = {
-        "exchangeUser": {"id": owner.id, "username": owner.username},
-        "network": _network(acting),
-        "balance": owner.balance,
-        "feeTier": owner.fee_tier,
-        "clockSkewSeconds": None if skew is None else round(skew, 3),
-        "mayRead": may_read,
-    }
-    return _Tested(told, problems, is_usable=all(may_read.values()), exchange_user_id=owner.id)
-
-
-def _network(acting: Acting) -> str:
-    options = getattr(acting.client, "options", None)
-    try:
-        return "other" if options is None else address_of(options.base_url).network
-    except SettingsError:
-        return "other"
 
 
 # -- rotating
@@ -387,10 +334,10 @@ def rotate(
     }
 
 
-def _test_new(parts: Runtime, account: Account, keys: SecureCredentials, *, other_user: bool) -> _Tested:
+def _test_new(parts: Runtime, account: Account, keys: SecureCredentials, *, other_user: bool) -> KeysTested:
     candidate = replace(account, credentials=_written(parts, account.id, keys))
     acting = parts.opener.open(candidate, "", "protect")
-    tested = _test(parts, candidate)
+    tested = ask_of_keys(parts, candidate)
     if not tested.is_usable:
         problem = tested.problems[0]
         message = f"the new keys may not read all that is needed: {problem['message']}; nothing was changed"
