@@ -13,6 +13,7 @@ from axisor_executor.storage.connection import Storage
 from tests.harness.world import World
 
 LEDGER = "axisor_executions"
+LONG_AGO = 3 * 86_400.0
 
 
 class Plans:
@@ -50,7 +51,16 @@ def plans(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The plans of what this test asks."""
     with world.storage.connection():
         if not world.storage.is_sqlite:
-            world.storage.run("SET enable_seqscan = off")  # the table is small, and reading all of it would be quick
+            # Without rows all indexes cost the same, and few are read as quickly as found.
+            world.storage.run(
+                "INSERT INTO axisor_executions (id, user_id, automation_id, account_id, lane, lane_rank, job, status, "
+                "created_at, started_at, finished_at) SELECT 'e' || n, 'u' || n % 50, 'a' || n % 200, "
+                "'acc' || n % 100, 'default', 1, '{}', 'completed', {later}, {later}, {later} "
+                "FROM generate_series(1, 5000) n",
+                *(-LONG_AGO,) * 3,
+            )
+            world.storage.run("ANALYZE axisor_executions")
+            world.storage.run("SET enable_seqscan = off")
         yield Plans(world.storage, monkeypatch)
         if not world.storage.is_sqlite:
             world.storage.run("RESET enable_seqscan")
