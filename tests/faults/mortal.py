@@ -32,6 +32,7 @@ class MortalExchange(PaperExchange):
 
     def kill(self) -> None:
         """Kill it (SIGKILL): its port refuses connections, what was under way is never answered."""
+        self.clear_faults()  # the first that fits a request has it: an older one might still let it act
         self.add_fault("drop_before")  # nothing is carried out that the list of requests would not have
         self._earlier += super().requests()
         self.process.kill()
