@@ -1,12 +1,13 @@
 # Every target makes or updates .venv by itself (scripts/venv) and is quick when nothing changed.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo dev test test-browser faults lint format docs wheels constraints clean
+.PHONY: help venv demo dev test test-browser faults bench lint format docs wheels constraints clean
 
 BIN := .venv/bin
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard examples/*/pyproject.toml))
 # One package each: `mypy plugins` would take their tests folders for one module.
-PLUGIN_PACKAGES := $(wildcard $(addsuffix /axisor_*,$(PLUGINS)))
-TYPED := axisor_executor $(filter-out %.egg-info,$(PLUGIN_PACKAGES)) tests/harness tests/faults tests/conftest.py
+PLUGIN_PACKAGES := $(wildcard $(addsuffix /axisor_*,$(PLUGINS) $(EXAMPLES)))
+TYPED := axisor_executor $(filter-out %.egg-info,$(PLUGIN_PACKAGES)) tests/harness tests/faults tests/typing tests/conftest.py
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
@@ -29,6 +30,9 @@ test-browser: venv ## Test the console in a real Chromium (ARGS="-k name")
 
 faults: venv ## Run the fault tests with many jobs (JOBS=500)
 	@AXISOR_FAULT_JOBS=$(or $(JOBS),500) $(BIN)/python -m pytest tests/faults -n 2 --timeout 1800 $(ARGS)
+
+bench: venv ## Measure cost and speed into build/bench/ (ARGS="job_cost --quick", ARGS=--help)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: venv ## Check style, format and types
 	$(BIN)/ruff check .
@@ -53,6 +57,7 @@ constraints: ## Write constraints.txt anew with the newest versions that suit al
 	@scripts/constraints
 
 clean: ## Remove everything that was made
-	rm -rf .venv .venv-* build dist site *.egg-info plugins/*/build plugins/*/*.egg-info
+	rm -rf .venv .venv-* build dist site *.egg-info plugins/*/build plugins/*/*.egg-info \
+		examples/*/build examples/*/*.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find axisor_executor plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find axisor_executor plugins examples tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ arguments); it gets an execution from its message id, so it is carried out once 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import dramatiq
@@ -62,7 +63,7 @@ def _hand_back() -> None:
     """Put the message that is being worked on back on its queue: this worker stops before it can be carried out."""
     message = CurrentMessage.get_current_message()
     if message is not None:
-        broker.enqueue(Message(message.queue_name, message.actor_name, message.args, message.kwargs, message.options))
+        broker.enqueue(message)  # with its id: its execution may be in the ledger already
 
 
 def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -73,7 +74,9 @@ def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
     job = args[0] if len(args) == 1 and not kwargs else kwargs
     message = CurrentMessage.get_current_message()
     try:
-        execution, _ = parts.intake.take(job, message_id=message.message_id if message else None)
+        execution, _ = parts.intake.take(
+            job, message_id=message.message_id if message else None, sent_at=_sent_at(message)
+        )
     except StorageError:
         raise
     except AxisorError as error:
@@ -83,6 +86,15 @@ def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
         parts.executor.run(execution.id)
     else:
         parts.intake.wake(execution)
+
+
+def _sent_at(message: Message[Any] | None) -> datetime | None:
+    """Return when a message was first sent; what another producer wrote there may be anything."""
+    stamp: Any = message.message_timestamp if message else None
+    try:
+        return datetime.fromtimestamp(stamp / 1000, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 @dramatiq.actor(actor_name=ACTORS["protect"], queue_name="protect", priority=0)

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 from axisor_executor import accounts, explain
-from axisor_executor.automation import AutomationHandler
-from axisor_executor.errors import AxisorError, InvalidConfig, NotFound
+from axisor_executor.automation import versions
+from axisor_executor.configs import Checked, Checker
+from axisor_executor.errors import AxisorError, NotFound
 from axisor_executor.observe.logs import say, timestamp
-from axisor_executor.run.resolve import is_dry_run_config
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import automation_rows
 from axisor_executor.storage.automation_rows import AutomationRecord
@@ -81,7 +81,7 @@ def explained(parts: Runtime, reference: str) -> dict[str, Any]:
     record = find(parts, reference)
     problem, ignored = None, list[str]()
     try:
-        ignored = check_config(parts, record.automation.type, record.automation.config)
+        ignored = list(check_config(parts, record.automation.type, record.automation.config).ignored)
     except AxisorError as error:
         problem = error.as_dict()
     wanted = explain.Wanted(automation=record.automation.id)
@@ -90,40 +90,13 @@ def explained(parts: Runtime, reference: str) -> dict[str, Any]:
     return {**shown(record), "problem": problem, "ignored": ignored, "executions": last}
 
 
-def check_config(parts: Runtime, type: str, config: Any) -> list[str]:  # noqa: A002  the column's name
-    """Have the handler of the type check a config; return the keys that nothing acts on.
+def check_config(parts: Runtime, type: str, config: Any) -> Checked:  # noqa: A002  the column's name
+    """Have the handler of the type check a config.
 
     Raises:
-        UnknownAutomationType: no plugin handles the type.
-        InvalidConfig: every problem, the action's included.
-        PluginError: the handler failed.
+        UnknownAutomationType, InvalidConfig, PluginError: as :meth:`axisor_executor.configs.Checker.check`.
     """
-    registered = parts.registry.handler(type)
-    if not isinstance(config, Mapping):
-        raise InvalidConfig(f"config: must be a JSON object, got {config.__class__.__name__}")
-    handler, deciders = registered.handler, parts.executor.deciders
-    seconds = parts.settings.decide_seconds
-    is_dry_run_config(config)
-    return deciders.ask(registered.found, "reading the config", lambda: _check(handler, config), seconds)
-
-
-def _check(handler: AutomationHandler[Any], config: Mapping[str, Any]) -> list[str]:
-    try:
-        action = handler.choose_action(None, config)
-    except InvalidConfig as error:
-        others = min((_problems(handler, config, action) for action in handler.actions), key=len)
-        raise InvalidConfig("; ".join(filter(None, (error.message, others)))) from None
-    handler.parse_config(config, action)
-    return list(handler.ignored(config, action))
-
-
-def _problems(handler: AutomationHandler[Any], config: Mapping[str, Any], action: str) -> str:
-    """Return what is wrong with a config if ``action`` were meant."""
-    try:
-        handler.parse_config(config, action)
-    except InvalidConfig as error:
-        return error.message
-    return ""
+    return Checker(parts.registry, parts.executor.deciders, parts.settings.decide_seconds).check(type, config)
 
 
 def add(
@@ -144,7 +117,7 @@ def add(
         user_id: whose it is.
         account: the id of the account that it acts on, or its beginning; of the same user.
         type: its type, of an installed plugin.
-        config: checked before anything is written.
+        config: checked before anything is written; of the handler's version, unless it names another one itself.
         automation_id: an id of one's own; a UUID is made where it is left out.
         is_active: whether it is switched on.
         risk_level: what the monolith shows.
@@ -154,6 +127,7 @@ def add(
         UnknownAutomationType, InvalidConfig: nothing could be decided for it.
         AxisorError: the id is another one's (409, ``automation_exists``), or the tables refuse the row.
     """
+    config = _stamped(parts, type, config)
     check_config(parts, type, config)
     bound = accounts.find(parts, account).account
     if bound.user_id != user_id:
@@ -184,6 +158,12 @@ def add(
         added = find(parts, own_id)
     say.success(f"Automation {own_id} was added for account {bound.name}")
     return shown(added), True
+
+
+def _stamped(parts: Runtime, type: str, config: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
+    """Return a config with its version in it, where it would else be taken for one of the first."""
+    newest = parts.registry.handler(type).handler.config_version
+    return config if newest == 1 or config.get(versions.KEY) is not None else {**config, versions.KEY: newest}
 
 
 def set_active(parts: Runtime, reference: str, is_active: bool) -> tuple[dict[str, Any], bool]:

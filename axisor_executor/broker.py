@@ -31,7 +31,7 @@ from axisor_executor.unreadable import TolerantBroker
 ACTORS: dict[Lane, str] = {"protect": "run_protect", "default": "run_default"}
 """The actor of each lane; its queue has the lane's name."""
 
-HEARTBEAT_TIMEOUT_MS = 10_000
+HEARTBEAT_TIMEOUT_MS = 5_000
 MOST_TOKENS = 64
 """Tokens on a bell at most: those that nobody waited for cost a fetch in vain each, later."""
 

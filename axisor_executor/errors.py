@@ -16,7 +16,7 @@
     │   ├── Rejected               400  the exchange definitely said no; nothing happened
     │   ├── Unavailable            503  definitely not processed; may be tried again
     │   │   ├── Throttled          503  our own rate budget has no room; nothing was sent
-    │   │   └── CircuitOpen        503  the exchange or the account's keys fail; nothing was sent
+    │   │   └── CircuitOpen        503  exchange, account's keys or plugin fail; nothing was sent
     │   └── OutcomeUnknown         504  sent, and nobody knows yet whether it happened
     ├── PluginError                500  a plugin raised, returned junk or is broken
     ├── LeaseLost                  503  another run holds the account now
@@ -180,10 +180,11 @@ class Throttled(Unavailable):
 
 
 class CircuitOpen(Unavailable):
-    """The exchange, or this account's keys on it, failed so often that calls are held back; nothing was sent.
+    """The exchange, this account's keys on it, or the plugin failed so often that it is left alone; nothing was sent.
 
-    Code ``exchange_circuit_open`` (the exchange is away) or ``account_circuit_open`` (it refuses the account's keys).
-    ``retry_after`` says in how many seconds a probe may go through. It costs an execution no try.
+    Code ``exchange_circuit_open`` (the exchange is away), ``account_circuit_open`` (it refuses the account's keys) or
+    ``plugin_circuit_open`` (the automation's plugin fails). ``retry_after`` says in how many seconds a probe may go
+    through. It costs an execution no try.
     """
 
     default_code = "exchange_circuit_open"

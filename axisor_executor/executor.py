@@ -25,6 +25,8 @@ from axisor_executor.errors import (
     Unavailable,
 )
 from axisor_executor.jobs import Job
+from axisor_executor.limits.breaker import PluginRef
+from axisor_executor.limits.plugin_turn import turn_of
 from axisor_executor.limits.slots import Slots
 from axisor_executor.observe import metrics, tracing
 from axisor_executor.observe.alert_desk import AlertDesk
@@ -47,6 +49,7 @@ from axisor_executor.storage import accounts, actions, executions, switches
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
+from axisor_executor.storage.plans import Plan
 from axisor_executor.workers import Presence
 
 MOST_IN_A_ROW = 8
@@ -152,6 +155,7 @@ class Run:
         self.title = run.automation_type or "automation"
         self.action: str | None = None
         self.acting: Acting | None = None
+        self.plan: Plan | None = None
         self.dry_run = executor.settings.mode == "dry_run"
         self.started = time.monotonic()
 
@@ -215,9 +219,11 @@ class Run:
         kept = merge(self._older(ledger), [one for one in outcomes if one.group.actions and one not in undecided])
         if any(one.was_sent for one in outcomes) and not undecided:
             return results.acted(self.subject, plan, merge(self._older(ledger), outcomes))
-        return self._begin(kept)
+        return self._begin(kept, ledger)
 
     def _settled(self) -> list[LedgerAction]:
+        if not self.run.plan_version:
+            return []  # nothing was ever planned
         ledger = actions.of(self.storage, self.run.id)
         unsettled = [action for action in ledger if action.is_unsettled]
         if not unsettled:
@@ -237,15 +243,17 @@ class Run:
         self._follower().follow(self.run, owed, self._open(account))
         return actions.of(self.storage, self.run.id)
 
-    def _begin(self, kept: list[GroupOutcome]) -> Ended:
+    def _begin(self, kept: list[GroupOutcome], ledger: list[LedgerAction]) -> Ended:
         """Decide and carry the decision out. ``kept`` groups of earlier plans are not decided again."""
         self._check_age()
         if self.run.crashes >= MOST_CRASHES:
             # Only here: what has begun is settled and gone on with first, whatever its neighbours did to the worker.
             raise AxisorError(f"given up after {self.run.crashes} workers died of it", code="crashed")
-        resolved = self._resolve()
-        acting = self._open(resolved.account)
-        decision = self._decide(resolved, acting)
+        found = self._find()
+        with turn_of(self.executor.opener.breakers, self._plugin_of(found), self.run.lane):
+            resolved = self._resolve(found)
+            acting = self._open(resolved.account, any_switch=found.any_switch)
+            decision = self._decide(resolved, acting)
         if isinstance(decision, Act):
             decision = spend.guard(self.storage, _without(decision, kept), resolved)
         record = record_of(resolved, acting)
@@ -255,20 +263,26 @@ class Run:
             plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
             return results.waited(self.subject, decision, resolved.action, plan)
         check_plan(decision, resolved, self.settings.inactive_accounts)
-        check_reopens(decision, acting, resolved.registered.found.display_name)
-        ledger = actions.plan(self.storage, self.run, decision, record, dry_run=self.dry_run)
+        self.plan = Plan(self.storage, self.run, decision, record, ledger, dry_run=self.dry_run)
         points.reached("planned")
-        self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.run.plan_version + 1)
-        self._follower().follow(self.run, self._outcomes(decision, ledger), acting)
-        ledger = actions.of(self.storage, self.run.id)
-        return results.acted(self.subject, decision, merge(kept, self._outcomes(decision, ledger)))
+        self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.plan.version)
+        return results.acted(self.subject, decision, merge(kept, self._followed(decision, self.plan, acting)))
 
-    def _follower(self) -> Follower:
+    def _followed(self, decision: Act, plan: Plan, acting: Acting) -> list[GroupOutcome]:
+        """Carry a new plan out. It is in the ledger when this returns or raises."""
+        try:
+            self._follower(plan).follow(self.run, self._outcomes(decision, plan.actions), acting)
+        finally:
+            plan.keep()
+        return self._outcomes(decision, plan.actions if plan.is_carried_out else actions.of(self.storage, self.run.id))
+
+    def _follower(self, plan: Plan | None = None) -> Follower:
         return Follower(
             self.executor.sender,
             next_try=self._next_try,
             check_age=self._check_age,
             is_stopping=self.executor.stopping.is_set,
+            plan=plan,
         )
 
     def _outcomes(self, plan: Act, ledger: list[LedgerAction]) -> list[GroupOutcome]:
@@ -282,7 +296,8 @@ class Run:
 
     # Steps that keep what they find out
 
-    def _resolve(self) -> Resolved:
+    def _find(self) -> accounts.Automation:
+        """Find the automation, switched on and bound to the account whose lease this run holds."""
         try:
             found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate)
         except NotFound:
@@ -302,6 +317,15 @@ class Run:
             raise Stop("cancelled", "rebound", f"Automation {found.id} was bound to another account meanwhile")
         check_switched_on(found)
         self.dry_run = self.dry_run or is_dry_run(found)
+        return found
+
+    def _plugin_of(self, found: accounts.Automation) -> PluginRef:
+        plugin = self.executor.registry.handler(found.type).found
+        return PluginRef(plugin.distribution, plugin.version, found.id)
+
+    def _resolve(self, found: accounts.Automation) -> Resolved:
+        account = found.account
+        assert account is not None
         deciders, seconds = self.executor.deciders, self.settings.decide_seconds
         resolved = resolve(self.executor.registry, found, account, self.job, deciders, seconds)
         self.title, self.action = resolved.registered.handler.title, resolved.action
@@ -310,13 +334,14 @@ class Run:
             self.executor.alerts.take(alert)
         return resolved
 
-    def _open(self, account: accounts.Account) -> Acting:
-        switches.check_pause(
-            self.storage,
-            exchange=account.exchange_slug,
-            account_id=account.id,
-            automation_id=self.run.automation_id,
-        )
+    def _open(self, account: accounts.Account, *, any_switch: bool = True) -> Acting:
+        if any_switch:
+            switches.check_pause(
+                self.storage,
+                exchange=account.exchange_slug,
+                account_id=account.id,
+                automation_id=self.run.automation_id,
+            )
         self.acting = self.executor.opener.open(account, self.run.automation_id, self.run.lane, self.run)
         return self.acting
 
@@ -325,7 +350,10 @@ class Run:
         say.execution(f"Executing {self.title} action for user {account.user_id} on account {account.name}")
         say.info(f"Action: {resolved.action}", mark="📋")
         context = context_of(resolved, self.job, acting.reads)
-        return decide(resolved.registered, context, self.executor.deciders, self.settings.decide_seconds)
+        decision = decide(resolved.registered, context, self.executor.deciders, self.settings.decide_seconds)
+        if isinstance(decision, Act):
+            check_reopens(decision, acting.reads, resolved.registered.found.display_name)
+        return decision
 
     def _about(self, account: accounts.Account) -> None:
         self.subject = dataclasses.replace(self.subject, account_id=account.id, account_name=account.name)
@@ -354,6 +382,8 @@ class Run:
 
     def _so_far(self, error: dict[str, Any]) -> Ended | None:
         """Return the end of an execution that has begun to act and can't go on, ``None`` where it has not begun."""
+        if self.plan is not None:
+            self.plan.settle()
         ledger = actions.of(self.storage, self.run.id)
         for action in ledger:
             if action.status == "planned":
@@ -404,7 +434,11 @@ class Run:
     def _finish(self, ended: Ended) -> Next | None:
         try:
             return self._record(ended)
-        except (LeaseLost, StorageError, *BROKEN):
+        except LeaseLost:
+            if self.plan is not None:
+                self.plan.settle()
+            raise
+        except (StorageError, *BROKEN):
             raise
         except Exception as error:  # noqa: BLE001  an end that can't be written must not run again and again
             say.crash(f"The result of execution {self.run.id} can't be recorded: {type(error).__name__}")
@@ -413,6 +447,7 @@ class Run:
             return self._record(Ended(ended.status, {**head, "error": bare}, bare))
 
     def _record(self, ended: Ended) -> Next | None:
+        owed = self.plan and self.plan.owed
         return executions.finish(
             self.storage,
             self.run,
@@ -423,6 +458,7 @@ class Run:
             account=(self.subject.account_id, self.subject.account_name),
             trade_log=ended.trade_log,
             lease_seconds=self.settings.lease_seconds,
+            behind=(actions.settlement_at_end(self.run, owed, ended.status),) if owed else (),
         )
 
     def _suspend(self, pause: Suspend) -> Next | None:

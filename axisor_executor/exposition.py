@@ -20,6 +20,7 @@ from axisor_executor.broker import ACTORS
 from axisor_executor.limits.circuit_states import CircuitState
 from axisor_executor.observe import metrics
 from axisor_executor.observe.counting import Gauge, Histogram, Labels, Metric
+from axisor_executor.plugins import Registry
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import counts
 from axisor_executor.storage.connection import Storage
@@ -116,7 +117,9 @@ def _standing(runtime: Runtime) -> Iterator[Family]:
     yield _gauge(metrics.redis_up, [((), int(redis["ok"]))])
     if redis["ok"]:
         yield _gauge(metrics.queue_messages, [((lane,), redis["queues"][lane]) for lane in ACTORS])
-        yield from _breakers(storage, runtime.breakers.states())
+        breakers = runtime.breakers.states()
+        yield from _breakers(storage, breakers)
+        yield _plugin_breakers(runtime.registry, breakers)
 
 
 def _gauge(gauge: Gauge, values: Values) -> Family:
@@ -162,6 +165,12 @@ def _breakers(storage: Storage, states: list[CircuitState]) -> Iterator[Family]:
     held = Counter(state.subject.partition("@")[0] for state in states if state.kind == "exchange")
     yield _gauge(metrics.exchange_breakers, [((slug,), held[slug]) for slug in dict.fromkeys((*slugs, *held))])
     yield _gauge(metrics.account_breakers, [((), sum(state.kind == "account" for state in states))])
+
+
+def _plugin_breakers(registry: Registry, states: list[CircuitState]) -> Family:
+    loaded = [plugin.found.distribution for plugin in registry.plugins if plugin.types]
+    held = Counter(state.subject for state in states if state.kind == "plugin")
+    return _gauge(metrics.plugin_breakers, [((name,), held[name]) for name in dict.fromkeys((*loaded, *held))])
 
 
 def _uncertain(storage: Storage) -> int:

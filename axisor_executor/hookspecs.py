@@ -13,10 +13,18 @@ import pluggy
 if TYPE_CHECKING:
     from axisor_executor.automation import AutomationHandler
     from axisor_executor.exchange.base import ClientFactory
+    from axisor_executor.exchange.simulation import SimulationFactory
     from axisor_executor.observe.alerts import Alert
     from axisor_executor.observe.finished import Finished
 
 PROJECT = "axisor_executor"
+
+HOOK_API_VERSION = (1, 0)
+"""Major and minor version of what plugins are built on: the hooks, and all that they are given and give back.
+
+The minor one rises when something is added, the major one when plugins have to be changed. A plugin's module says for
+which it was built, ``axisor_hook_api = "1.0"``; one that says nothing counts as built for 1.0.
+"""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -41,6 +49,19 @@ def axisor_register_exchanges(register: Callable[[str, ClientFactory], None]) ->
     The factory is called for each run with :class:`~axisor_executor.exchange.base.ExchangeOptions` and the
     account's credentials, so it must be cheap. ``lnmarkets`` is the core's own and can't be replaced. Fires once,
     after :func:`axisor_register_automations`. The return value is ignored.
+
+    Since 0.1.
+    """
+
+
+@hookspec
+def axisor_register_simulations(register: Callable[[str, SimulationFactory], None]) -> None:
+    """Register simulated exchanges, for backtests and plugins' tests: call ``register(slug, factory)``.
+
+    The factory is called with :class:`~axisor_executor.exchange.simulation.SimulationOptions` and returns a new
+    :class:`~axisor_executor.exchange.simulation.Simulation`. Fires once, after :func:`axisor_register_exchanges`; what
+    is slow to import belongs into the factory. Two plugins for one slug: a start-up error naming both. The return value
+    is ignored.
 
     Since 0.1.
     """

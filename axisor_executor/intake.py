@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from axisor_executor.broker import QUEUE_ERRORS, Queue
@@ -11,9 +13,10 @@ from axisor_executor.jobs import Job, parse_job
 from axisor_executor.observe import tracing
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
+from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.resolve import collapses, find, lane_of
 from axisor_executor.settings import Settings
-from axisor_executor.storage import executions, taking
+from axisor_executor.storage import executions, horizon, taking
 from axisor_executor.storage.accounts import automation
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
@@ -30,6 +33,7 @@ class Intake:
         self.storage = storage
         self.registry = registry
         self.queue = queue
+        self._deciders = Deciders()
 
     @tracing.enqueueing
     def take(
@@ -38,10 +42,13 @@ class Intake:
         *,
         idempotency_key: str | None = None,
         message_id: str | None = None,
+        sent_at: datetime | None = None,
     ) -> tuple[Execution, bool]:
         """Write a job's execution, and return it with ``True``; or the first one of the same key, ``False``.
 
-        An automation or account that can't be found does not stop the job here: its execution ends as failed.
+        An automation or account that can't be found does not stop the job here: its execution ends as failed. A
+        message that was sent (``sent_at``) so long ago that its execution may have been pruned is taken as expired:
+        nobody knows any more whether it was carried out.
 
         Raises:
             InvalidJob: nothing was written.
@@ -50,7 +57,10 @@ class Intake:
         job = parse_job(raw)
         _check_key(idempotency_key)
         with self.storage.connection():
-            return taking.record(self.storage, self._describe(job, idempotency_key, message_id))
+            new = self._describe(job, idempotency_key, message_id)
+            if sent_at is not None and horizon.may_be_forgotten(self.storage, sent_at):
+                new = replace(new, max_age_seconds=(sent_at - datetime.now(UTC)).total_seconds(), collapses=False)
+            return taking.record(self.storage, new)
 
     def wake(self, one: Execution | Next) -> None:
         """Tell the queue; where it can't be told now, recovery tells it later."""
@@ -78,7 +88,7 @@ class Intake:
         return NewExecution(
             user_id=job.user_id,
             automation_id=job.automation_id,
-            lane=lane_of(self.registry, found, job) if found else "default",
+            lane=lane_of(self.registry, found, job, self._deciders) if found else "default",
             job=job.as_wire(),
             max_age_seconds=job.max_age or self.settings.policy_for(automation_type or "").max_age_seconds,
             automation_type=automation_type,

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import pluggy
 
-from axisor_executor import hookspecs
+from axisor_executor import hook_api, hookspecs
 from axisor_executor.automation import AutomationHandler
 from axisor_executor.errors import PluginError, UnknownAutomationType
 from axisor_executor.exchange.base import ClientFactory
+from axisor_executor.exchange.simulation import SimulationFactory
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.observe.finished import Finished
 from axisor_executor.observe.logs import message_of, say
@@ -48,13 +49,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What became of a discovered plugin; ``reason`` says why it is not loaded."""
+    """What became of a discovered plugin.
+
+    ``reason`` says why it is not loaded, ``hook_api`` for which hook API it says it was built.
+    """
 
     found: Found
     state: State
     reason: str | None = None
     types: tuple[str, ...] = ()
     exchanges: tuple[str, ...] = ()
+    simulations: tuple[str, ...] = ()
+    hook_api: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Registry:
     plugins: tuple[Plugin, ...]
     handlers: Mapping[str, Registered]
     exchanges: Mapping[str, ClientFactory]
+    simulations: Mapping[str, SimulationFactory]
     manager: pluggy.PluginManager
     _tellers: dict[str, Teller] = field(default_factory=dict, repr=False, compare=False)
 
@@ -148,12 +155,12 @@ def load(found: Iterable[Found], *, disabled: Iterable[str] = (), required: Iter
         required: entry or distribution names that must load.
 
     Raises:
-        PluginError: two plugins have the same automation type or exchange (naming both), or a required one is
-            missing or failed.
+        PluginError: two plugins have the same automation type, exchange or simulation (naming both), or a required
+            one is missing or failed.
     """
     loader = _Loader(frozenset(disabled))
     plugins = [loader.load(one) for one in found]
-    registry = Registry(tuple(plugins), loader.handlers, loader.exchanges, loader.manager)
+    registry = Registry(tuple(plugins), loader.handlers, loader.exchanges, loader.simulations, loader.manager)
     _check_required(plugins, required)
     return registry
 
@@ -164,7 +171,9 @@ class _Loader:
         self.manager = _manager()
         self.handlers: dict[str, Registered] = {}
         self.exchanges: dict[str, ClientFactory] = {}
+        self.simulations: dict[str, SimulationFactory] = {}
         self._exchange_of: dict[str, Found] = {}
+        self._simulation_of: dict[str, Found] = {}
 
     def load(self, found: Found) -> Plugin:
         if self.disabled & {found.name, found.distribution}:
@@ -172,21 +181,33 @@ class _Loader:
         if self.manager.has_plugin(found.display_name):
             say.error(f"Plugin {found.display_name} failed to load: another one is called the same")
             return Plugin(found, "failed", "its distribution has another entry point of this name")
+        declared: str | None = None
         try:
             module = found.load()
+            declared = hook_api.declared(module)
+            hook_api.check(module, found.distribution, found.version)
             _check_names(module)
             self.manager.register(module, name=found.display_name)
             self.manager.check_pending()
             handlers = self._collect_handlers(found)
-            exchanges = self._collect_exchanges(found)
+            exchanges: dict[str, ClientFactory] = self._collect_by_slug("exchange", found)
+            simulations: dict[str, SimulationFactory] = self._collect_by_slug("simulation", found)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a plugin does at import stays its own
             if self.manager.has_plugin(found.display_name):
                 self.manager.unregister(name=found.display_name)
             reason = f"{type(error).__name__}: {message_of(error)}"
             say.error(f"Plugin {found.display_name} failed to load: {reason}")
-            return Plugin(found, "failed", reason)
+            return Plugin(found, "failed", reason, hook_api=declared)
         self._keep(found, handlers, exchanges)
-        return Plugin(found, "loaded", types=tuple(sorted(handlers)), exchanges=tuple(sorted(exchanges)))
+        self._keep_simulations(found, simulations)
+        return Plugin(
+            found,
+            "loaded",
+            types=tuple(sorted(handlers)),
+            exchanges=tuple(sorted(exchanges)),
+            simulations=tuple(sorted(simulations)),
+            hook_api=declared,
+        )
 
     def _collect_handlers(self, found: Found) -> dict[str, AutomationHandler[Any]]:
         collected: dict[str, AutomationHandler[Any]] = {}
@@ -200,17 +221,18 @@ class _Loader:
         self._call("axisor_register_automations", found, register)
         return collected
 
-    def _collect_exchanges(self, found: Found) -> dict[str, ClientFactory]:
-        collected: dict[str, ClientFactory] = {}
+    def _collect_by_slug(self, what: Literal["exchange", "simulation"], found: Found) -> dict[str, Any]:
+        collected: dict[str, Any] = {}
 
-        def register(slug: str, factory: ClientFactory) -> None:
+        def register(slug: str, factory: Any) -> None:
             if not isinstance(slug, str) or not slug or not callable(factory):
-                raise PluginError(f"an exchange needs a slug and a factory, got {slug!r} and {factory!r}")
+                article = "an" if what == "exchange" else "a"
+                raise PluginError(f"{article} {what} needs a slug and a factory, got {slug!r} and {factory!r}")
             if slug in collected:
-                raise PluginError(f"registers exchange {slug!r} twice")
+                raise PluginError(f"registers {what} {slug!r} twice")
             collected[slug] = factory
 
-        self._call("axisor_register_exchanges", found, register)
+        self._call(f"axisor_register_{what}s", found, register)
         return collected
 
     def _call(self, hook: str, found: Found, register: Callable[..., None]) -> None:
@@ -233,6 +255,13 @@ class _Loader:
                 raise _twice(f"exchange {slug!r}", self._exchange_of[slug], found)
             self._exchange_of[slug] = found
             self.exchanges[slug] = factory
+
+    def _keep_simulations(self, found: Found, simulations: Mapping[str, SimulationFactory]) -> None:
+        for slug, factory in simulations.items():
+            if slug in self._simulation_of:
+                raise _twice(f"simulation {slug!r}", self._simulation_of[slug], found)
+            self._simulation_of[slug] = found
+            self.simulations[slug] = factory
 
 
 def _manager() -> pluggy.PluginManager:
@@ -269,6 +298,8 @@ def _check_handler(handler: Any) -> None:
     for name in ("type", "title", "actions", "config_model"):
         if not getattr(handler, name, None):
             raise PluginError(f"{type(handler).__name__} must set {name}")
+    if type(handler.config_version) is not int or handler.config_version < 1:
+        raise PluginError(f"{type(handler).__name__}.config_version must be a whole number from 1 on")
     for action, lane in handler.actions.items():
         if lane not in ("protect", "default"):
             raise PluginError(f"{type(handler).__name__}.actions[{action!r}]: lane must be protect or default")

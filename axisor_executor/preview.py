@@ -109,7 +109,7 @@ def _decided(parts: Runtime, seen: _Seen, job: Job) -> tuple[Decision | None, Ax
         if isinstance(decision, Act):
             decision = spend.guard(parts.storage, decision, resolved)
         if isinstance(decision, Act):
-            check_reopens(decision, acting, resolved.registered.found.display_name)
+            check_reopens(decision, acting.reads, resolved.registered.found.display_name)
     except AxisorError as error:
         return None, error
     if isinstance(decision, Act) and not seen.holds:

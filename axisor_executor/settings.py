@@ -203,6 +203,19 @@ class Settings(BaseSettings):
     breaker_account_probe_seconds: float = _seconds(
         300, 0.1, DAY, "Time until refused keys are probed first; it doubles to twelve times, and guards wait a fifth"
     )
+    plugin_breaker_failures: int = _setting(
+        5,
+        "Times in a row that a plugin fails (raises, hangs, returns junk) before its automations are held back; "
+        "three times as many where all are one automation's",
+        ge=1,
+        le=1000,
+    )
+    plugin_breaker_window_seconds: float = _seconds(
+        300, 1, DAY, "Time after which such a failure does not count with the next one any more"
+    )
+    plugin_breaker_probe_seconds: float = _seconds(
+        10, 0.1, 3600, "Time until such a plugin is asked first; it doubles to twelve times, and guards wait a fifth"
+    )
     private_calls_per_second: float = _setting(
         5.0,
         "Calls a second that the exchange takes for one API key; lower, where something else calls with the same keys",
@@ -226,7 +239,7 @@ class Settings(BaseSettings):
     rate_processes: int = _setting(
         4, "Processes that share the rate limits equally while Redis is away", ge=1, le=10_000
     )
-    recovery_seconds: float = _seconds(5, 0.1, 300, "Time between two looks for executions left behind")
+    recovery_seconds: float = _seconds(2, 0.1, 300, "Time between two looks for executions left behind")
     lease_seconds: float = _seconds(6, 0.5, 300, "Time after which a dead worker's account is taken over")
     shutdown_seconds: float = _seconds(25, 0.1, 600, "Time a stopping worker has to end its runs")
     decide_seconds: float = _seconds(20, 0.1, 600, "Time a plugin's handler has to decide")

@@ -16,7 +16,7 @@ from axisor_executor.automation.actions import (
     SetTakeProfit,
     action_from_dict,
 )
-from axisor_executor.automation.context import AccountContext, AccountInfo, AutomationInfo, JobInfo, Reads
+from axisor_executor.automation.context import AccountContext, AccountInfo, AutomationInfo, JobInfo, OwnEntry, Reads
 from axisor_executor.automation.decisions import Act, Decision, Group, Wait, act, jsonable, wait
 from axisor_executor.automation.fields import Number, Price, Whole
 from axisor_executor.automation.handler import AutomationConfig, AutomationHandler, Lane, SpendGuards
@@ -36,6 +36,7 @@ __all__ = [
     "AccountInfo",
     "AutomationInfo",
     "JobInfo",
+    "OwnEntry",
     "Reads",
     # decisions
     "Act",

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
+from axisor_executor.automation.actions import OpenPosition
 from axisor_executor.errors import InvalidJob, NotFound, StaleData
 from axisor_executor.exchange.base import CrossPosition, Trade
 
@@ -42,6 +43,27 @@ class JobInfo:
     trade_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnEntry:
+    """A trade that this automation has opened, or may have opened.
+
+    Attributes:
+        sent_at: when its request left.
+        order: what was asked for.
+        status: ``confirmed``, or ``sending`` or ``unknown`` while nobody knows whether it was opened.
+        trade_id: the trade; ``None`` unless confirmed.
+        price: where it was entered, or a limit order's price, in USD per BTC; ``None`` unless confirmed.
+        margin: its margin in sats when it was opened; ``None`` unless confirmed.
+    """
+
+    sent_at: datetime
+    order: OpenPosition
+    status: Literal["sending", "unknown", "confirmed"]
+    trade_id: str | None = None
+    price: Decimal | None = None
+    margin: int | None = None
+
+
 class Reads(Protocol):
     """Where a context gets its facts from: read when asked for, once a run, and recorded with the plan."""
 
@@ -52,7 +74,9 @@ class Reads(Protocol):
     def cross_position(self) -> CrossPosition: ...
     def balance(self) -> int: ...
     def own_trades(self) -> Sequence[Trade]: ...
+    def own_entries(self, since: datetime) -> Sequence[OwnEntry]: ...
     def current_id(self, trade_id: str) -> str: ...
+    def original_id(self, trade_id: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -102,9 +126,36 @@ class AccountContext(Generic[ConfigT]):
         """Return the running trades and open orders that this automation opened (and what replaced them)."""
         return tuple(self.reads.own_trades())
 
+    def own_entries(self, since: datetime) -> tuple[OwnEntry, ...]:
+        """Return what this automation has opened on the account since then, or may have opened, newest first.
+
+        The remainder of a reduce is no entry. Those that are not known yet (``sending``, ``unknown``) are in it: a
+        budget counts them as spent.
+        """
+        return tuple(self.reads.own_entries(since))
+
     def current_id(self, trade_id: str) -> str:
         """Return the id of the trade that ``trade_id`` has become (itself where nothing replaced it)."""
         return self.reads.current_id(trade_id)
+
+    def original_trade(self, trade: Trade) -> Trade:
+        """Return the trade that ``trade`` began as, before any reduce, as it was when that closed it.
+
+        It is ``trade`` itself where it replaced none. The history is searched for it: ask only when it decides
+        something.
+
+        Raises:
+            StaleData: the exchange does not show it any more (``original_trade_missing``).
+        """
+        original = self.reads.original_id(trade.id)
+        if original == trade.id:
+            return trade
+        found = self.reads.finished(original)
+        if found is None:
+            raise StaleData(
+                f"Trade {trade.id} began as {original}, which the exchange does not show", code="original_trade_missing"
+            )
+        return found
 
     def find_trade(self, trade_id: str) -> Trade | None:
         """Return the account's trade of this id in whatever state, following the lineage; ``None``: not there.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 from axisor_executor.automation.context import AccountContext
 from axisor_executor.automation.decisions import Decision
 from axisor_executor.automation.fields import Whole, quoted
+from axisor_executor.automation.versions import KEY
 from axisor_executor.errors import AxisorError, InvalidConfig, InvalidJob
 
 Lane = Literal["protect", "default"]
@@ -86,6 +87,8 @@ class AutomationHandler(ABC, Generic[ConfigT]):
         collapses: a job is dropped (``cancelled``, ``duplicate``) while one for the same automation, trade and
             action waits that has not begun to decide.
         config_model: the pydantic model of the config.
+        config_version: the version of the config's form; raise it with each change that older rows don't fit, and
+            write the step from the one before into :meth:`upgrade_config`.
     """
 
     type: ClassVar[str]
@@ -94,6 +97,7 @@ class AutomationHandler(ABC, Generic[ConfigT]):
     entries: ClassVar[frozenset[str]] = frozenset()
     collapses: ClassVar[bool] = False
     config_model: ClassVar[builtins.type[AutomationConfig]]
+    config_version: ClassVar[int] = 1
 
     @abstractmethod
     def decide(self, context: AccountContext[ConfigT]) -> Decision:
@@ -103,6 +107,17 @@ class AutomationHandler(ABC, Generic[ConfigT]):
         after a crash. What it raises fails this run only; raise the classes of :mod:`axisor_executor.errors`
         for what a user can cause.
         """
+
+    def upgrade_config(self, raw: dict[str, Any], version: int) -> Mapping[str, Any]:  # noqa: ARG002  for those who need it
+        """Return a row's config of ``version`` as one of the version behind it; called once for each step.
+
+        Pure, like :meth:`decide`. ``raw`` is a copy that may be changed; keys not understood are better left in it
+        than dropped, so that they are refused. ``dry_run`` must stay as it is. The row is not rewritten.
+
+        Raises:
+            InvalidConfig: it has no counterpart; say what its owner has to write instead.
+        """
+        return raw
 
     def choose_action(self, job_action: str | None, config: Mapping[str, Any]) -> str:
         """Return the action that a job means: the job's own, else (the type's name, or none) the config's.
@@ -136,7 +151,7 @@ class AutomationHandler(ABC, Generic[ConfigT]):
             InvalidConfig: every problem, one per line, each with its key.
         """
         fields = self.config_model.model_fields
-        left_out = self.config_model.ignored_keys | self._unused(action)
+        left_out = self.config_model.ignored_keys | self._unused(action) | {KEY}
         values = {
             key: value for key, value in raw.items() if key not in left_out and not (value is None and key in fields)
         }

@@ -11,6 +11,7 @@ from axisor_executor import __version__
 from axisor_executor.cli.accounts import accounts
 from axisor_executor.cli.alerts import alerts
 from axisor_executor.cli.automations import automations
+from axisor_executor.cli.backtest import backtest, candles
 from axisor_executor.cli.breakers import breakers
 from axisor_executor.cli.database import db
 from axisor_executor.cli.demo import demo
@@ -19,6 +20,7 @@ from axisor_executor.cli.failure import CommandLine
 from axisor_executor.cli.jobs import enqueue
 from axisor_executor.cli.keys import keys
 from axisor_executor.cli.migrate import migrate
+from axisor_executor.cli.new_plugin import new_plugin
 from axisor_executor.cli.operations import recover, status
 from axisor_executor.cli.plugins import plugins
 from axisor_executor.cli.serve import serve
@@ -52,6 +54,9 @@ for kept_by_hand in (accounts, automations):
 for of_the_api in (serve, tokens):
     main.add_command(of_the_api)
 main.add_command(alerts)
+main.add_command(new_plugin)
+for of_the_past in (backtest, candles):
+    main.add_command(of_the_past)
 for of_the_stack in (up, down, logs):
     main.add_command(of_the_stack)
 for intervention in (retry, resolve):

@@ -134,6 +134,40 @@ def show(automation_id: str, as_json: bool) -> None:
         click.echo(f"  execution {one['id']} {one['createdAt']} {one['status']}")
 
 
+@automations.command(short_help="See which automations the installed plugins would refuse.")
+@click.option("--type", "type_", metavar="TYPE", help="Only this type.")
+@click.option("--user", metavar="ID", help="Only this user's.")
+@click.option("--account", metavar="ID", help="Only those of this account; the whole id.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help="How many are named; by default 20, and 1000 with --json. All are counted.",
+)
+@json_option
+def validate(type_: str | None, user: str | None, account: str | None, limit: int | None, as_json: bool) -> None:
+    """See which automations the plugins that are installed here would refuse, upgrade, or take in part.
+
+    Reads the rows of DATABASE_URL as a run would, and changes nothing. So a new version of a plugin can be tried from
+    an environment of its own before the workers get it. The exit status is 1 if anything would be refused.
+
+    \b
+    Examples:
+      axisor-executor automations validate
+      axisor-executor automations validate --type margin_guard --json
+    """
+    from axisor_executor.cli.validation_told import tell, validated
+    from axisor_executor.validation import Which
+
+    usual = 1000 if as_json else 20
+    found = validated(Which(type_, user, account), usual if limit is None else limit, quiet=as_json)
+    if as_json:
+        write_json(found.as_dict())
+    else:
+        tell(found)
+    if found.counts["refused"]:
+        raise SystemExit(1)
+
+
 @automations.command()
 @click.argument("automation_id", metavar="ID")
 @json_option

@@ -1,4 +1,4 @@
-"""``axisor-executor breakers``: which exchanges and accounts calls are held back for, and how to let them through."""
+"""``axisor-executor breakers``: the exchanges, accounts and plugins held back, and how to let them through."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def breakers(ctx: click.Context, as_json: bool) -> None:
 @breakers.command("list", short_help="List the circuit breakers that are open.")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the circuit breakers that are open: for whom calls are held back, since when, and why.
+    """List the circuit breakers that are open: what is held back, since when, and why.
 
     \b
     Example:
@@ -47,18 +47,19 @@ def list_(as_json: bool) -> None:
 @breakers.command()
 @click.argument("name")
 def reset(name: str) -> None:
-    """Close a breaker by hand. NAME is the exchange (slug@host) or the account's id, as the list has it.
+    """Close a breaker by hand. NAME is the exchange (slug@host), account's id or plugin, as the list has it.
 
-    Calls go through again within a second; if they fail as before, it opens again.
+    All is let through again within a second; if it fails as before, the breaker opens again.
 
     \b
     Examples:
       axisor-executor breakers reset lnmarkets@api.lnmarkets.com
       axisor-executor breakers reset acc456
+      axisor-executor breakers reset axisor-margin-guard
     """
     with _breakers(read_settings(least="ERROR")) as found:
         closed = found.reset(name)
-    click.echo(f"{name}: calls go through again." if closed else f"{name} has no breaker that is open.")
+    click.echo(f"{name}: let through again." if closed else f"{name} has no breaker that is open.")
 
 
 def open_breakers(settings: Settings) -> list[dict[str, Any]]:
@@ -74,8 +75,9 @@ def open_breakers(settings: Settings) -> list[dict[str, Any]]:
 def lines(found: list[dict[str, Any]]) -> Iterator[str]:
     """Return a line for each breaker, with rich's markup."""
     for one in found:
-        what = f"{plain(one['exchange'] or one['accountName'])}{', changes only' if one['changesOnly'] else ''}"
-        yield f"   Breaker    {what}: {styled(one['state'])} since {one['since']} ({plain(one['reason'])})"
+        whose = plain(one["exchange"] or one["plugin"] or one["accountName"])
+        only = ", changes only" if one["changesOnly"] else ""
+        yield f"   Breaker    {whose}{only}: {styled(one['state'])} since {one['since']} ({plain(one['reason'])})"
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def _list(*, as_json: bool) -> None:
         (
             plain(one["name"]),
             plain(one["accountName"]),
-            "changes" if one["changesOnly"] else "all calls",
+            "decisions" if one["plugin"] else "changes" if one["changesOnly"] else "all calls",
             styled(one["state"]),
             moment(datetime.fromisoformat(one["since"])),
             str(one["failedProbes"]),

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from axisor_executor.cli import times
 from axisor_executor.cli.environment import database, read_settings
-from axisor_executor.cli.output import console, json_option, plain, write_json
+from axisor_executor.cli.output import advancing, console, json_option, plain, write_json
 
 if TYPE_CHECKING:
     from axisor_executor.integrity import Problem
     from axisor_executor.storage.connection import Storage
+    from axisor_executor.storage.horizon import Ages
+    from axisor_executor.storage.pruning import Pruned
 
 _ITEMS_SHOWN = 10
 
@@ -88,6 +91,112 @@ def check(limit: int | None, as_json: bool) -> None:
         out.print("[green]✅ No problem found[/]" if found.ok else f"[red]{problems}[/]")
     if not found.ok:
         raise SystemExit(1)
+
+
+def _age(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    return None if text is None else times.seconds(text, "1d", "36500d", "90d or 48h")
+
+
+@db.command(short_help="Delete old executions that nothing needs any more.")
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    default="90d",
+    show_default=True,
+    callback=_age,
+    help="How long ago an execution must have ended; a day at least.",
+)
+@click.option(
+    "--acted-older-than",
+    metavar="AGE",
+    default="366d",
+    show_default=True,
+    callback=_age,
+    help="The same for one that sent something: no cooldown, and no handler, may look further back.",
+)
+@click.option(
+    "--trades-older-than",
+    metavar="AGE",
+    callback=_age,
+    help="Take older trades for closed that the ledger does not show closed; by default none is.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1, 5000), default=200, show_default=True, help="How many in one transaction."
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be deleted, and change nothing.")
+@json_option
+def prune(
+    older_than: int, acted_older_than: int, trades_older_than: int | None, batch: int, dry_run: bool, as_json: bool
+) -> None:
+    """Delete executions that ended long ago, with their actions, while everything runs.
+
+    Kept, however old: uncertain ones, entries until the ledger shows their trade closed, and whatever else a run may
+    yet ask for. Sessions, tokens, workers and leases go that were over by then. The monolith's tables are not touched.
+
+    Ctrl-C ends it at any time: what has been deleted stays so, and the next time goes on.
+
+    \b
+    Examples:
+      axisor-executor db prune --dry-run
+      axisor-executor db prune --older-than 30d
+    """
+    from axisor_executor.errors import StorageError
+    from axisor_executor.storage import pruning
+    from axisor_executor.storage.schema import is_current
+
+    with database(read_settings()) as storage:
+        if not is_current(storage):
+            raise StorageError("our tables are not up to date; run: axisor-executor db init", code="tables_missing")
+        wanted = pruning.ages(
+            storage, older_than, acted_older_than=acted_older_than, trades_older_than=trades_older_than
+        )
+        total = pruning.count(storage, wanted.before)
+        done = _prune(storage, wanted, total, batch, dry_run=dry_run, quiet=as_json)
+    if as_json:
+        write_json(_pruned(done, wanted, dry_run=dry_run))
+    else:
+        _tell_pruned(done, wanted, dry_run=dry_run)
+
+
+def _prune(storage: Storage, wanted: Ages, total: int, batch: int, *, dry_run: bool, quiet: bool) -> Pruned:
+    from axisor_executor.storage import pruning
+
+    done = pruning.Pruned()
+    with advancing("Pruning", total, quiet=quiet) as step:
+        told = 0
+        for done in pruning.prune(storage, wanted, batch=batch, dry_run=dry_run):
+            for _ in range(done.looked_at - told):
+                step()
+            told = done.looked_at
+    return done
+
+
+def _pruned(done: Pruned, wanted: Ages, *, dry_run: bool) -> dict[str, Any]:
+    from axisor_executor.observe.logs import timestamp
+
+    return {
+        "dryRun": dry_run,
+        "endedBefore": timestamp(wanted.before),
+        "lookedAt": done.looked_at,
+        "executions": done.executions,
+        "actions": done.actions,
+        "kept": dict(done.kept),
+        **done.others,
+    }
+
+
+def _tell_pruned(done: Pruned, wanted: Ages, *, dry_run: bool) -> None:
+    from axisor_executor.storage.needed import REASONS
+
+    out, verb = console(), "would be" if dry_run else "were"
+    out.print(f"Of {done.looked_at} executions that ended before {wanted.before:%Y-%m-%d %H:%M} UTC,")
+    out.print(f"{done.executions} {verb} deleted, with {done.actions} actions")
+    for reason, meaning in REASONS.items():
+        if count := done.kept[reason]:
+            out.print(f"{count} {verb} kept: {meaning}")
+    others = ", ".join(f"{count} {name}" for name, count in done.others.items() if count)
+    if others:
+        out.print(f"{others} {verb} deleted")
 
 
 def _refuse_foreign_tables(storage: Storage) -> None:

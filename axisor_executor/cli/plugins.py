@@ -32,7 +32,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 @plugins.command("list", short_help="List the installed plugins.")
 @json_option
 def list_(as_json: bool) -> None:
-    """List the installed plugins: types, actions with their lanes, version, state."""
+    """List the installed plugins: types, actions with their lanes, version, hook API, state."""
     _list(as_json=as_json)
 
 
@@ -45,8 +45,12 @@ def schema(automation_type: str) -> None:
     Example:
       axisor-executor plugins schema auto_entry
     """
-    registered = _registry().handler(automation_type)
-    write_json(registered.handler.config_model.model_json_schema())
+    from axisor_executor.automation import versions
+
+    handler = _registry().handler(automation_type).handler
+    described = handler.config_model.model_json_schema()
+    described["properties"][versions.KEY] = versions.described(handler.config_version)
+    write_json(described)
 
 
 def _registry() -> Registry:
@@ -64,7 +68,7 @@ def _list(*, as_json: bool) -> None:
     elif not described:
         click.echo("No plugin is installed. Those of the house: pip install 'axisor-executor[builtin]'")
     else:
-        columns = ("type", "title", "actions (lane)", "distribution", "version", "state")
+        columns = ("type", "title", "actions (lane)", "distribution", "version", "hook API", "state")
         write_table(columns, [row for one in described for row in _rows(one)], whole=("type",))
 
 
@@ -74,6 +78,7 @@ def _described(plugin: Plugin, registry: Registry) -> dict[str, Any]:
         "distribution": plugin.found.distribution,
         "version": plugin.found.version,
         "entryPoint": plugin.found.name,
+        "hookApi": plugin.hook_api,
         "state": plugin.state,
         "reason": plugin.reason,
         "types": [
@@ -81,6 +86,7 @@ def _described(plugin: Plugin, registry: Registry) -> dict[str, Any]:
             for name, handler in handlers.items()
         ],
         "exchanges": list(plugin.exchanges),
+        "simulations": list(plugin.simulations),
     }
 
 
@@ -90,6 +96,7 @@ def _rows(plugin: dict[str, Any]) -> list[tuple[str, ...]]:
     tail = (
         plain(plugin["distribution"]),
         plain(plugin["version"]),
+        plain(plugin["hookApi"] or "–"),
         state + (f": {plain(plugin['reason'])}" if plugin["reason"] else ""),
     )
     rows: list[tuple[str, ...]] = [

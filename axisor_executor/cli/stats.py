@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from axisor_executor.cli import times
 from axisor_executor.cli.environment import executor
 from axisor_executor.cli.output import console, json_option, moment, plain, write_json
 
@@ -17,22 +17,16 @@ if TYPE_CHECKING:
 
     from axisor_executor.storage.connection import Storage
 
-LEAST_WINDOW, MOST_WINDOW = 60, 31 * 86_400
 ACCOUNTS_SHOWN = 20
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds(text: str) -> int:
-    """Return how many seconds a time with its unit has, such as ``90s``, ``15m``, ``1h`` or ``7d``.
+    """Return how many seconds a window has.
 
     Raises:
         click.BadParameter: it is none, or out of bounds.
     """
-    found = re.fullmatch(r"([0-9]{1,8})([smhd])", text)
-    duration = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not LEAST_WINDOW <= duration <= MOST_WINDOW:
-        raise click.BadParameter(f"{text!r} is no time from 60s to 31d, such as 15m or 1h")
-    return duration
+    return times.seconds(text, "60s", "31d", "15m or 1h")
 
 
 @click.command(short_help="Show how executions went, overall and by account.")
@@ -170,8 +164,8 @@ def _common(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _window(seconds: int) -> str:
-    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
-    return f"{seconds // _UNITS[unit]} {unit}"
+    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % times.UNITS[unit] == 0)
+    return f"{seconds // times.UNITS[unit]} {unit}"
 
 
 def _share(part: int, whole: int) -> str:

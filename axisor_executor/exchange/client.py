@@ -26,6 +26,5 @@ class LNMarketsClient(MarketCalls, AccountCalls, IsolatedCalls, CrossCalls):
 
     Attributes:
         options: where and how long.
-        last_skew_seconds: by how much this machine's clock was certainly ahead of the exchange's (below 0: behind)
-            at the last answer of this client; ``None`` before the first.
+        last_skew_seconds: by how much this machine's clock was certainly ahead of the exchange's (below 0: behind).
     """

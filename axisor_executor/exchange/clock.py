@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 _RESOLUTION = 1.0  # a Date header shows whole seconds, cut off
+COMPARED_SECONDS = 10.0
+"""How long a comparison of the clocks serves the other calls of this process to the same address."""
+_STEP_SECONDS = 0.5
+_compared: dict[str, tuple[float, float, float]] = {}
 
 
 def server_time(headers: Mapping[str, str], *, cacheable: bool = False) -> datetime | None:
@@ -41,3 +46,17 @@ def skew_seconds(sent_at: float, received_at: float, server: datetime) -> float:
     shown = server.timestamp()
     lowest, highest = sent_at - (shown + _RESOLUTION), received_at - shown
     return lowest if lowest > 0 else min(highest, 0.0)
+
+
+def compared(address: str, skew: float, now: float) -> None:
+    """Keep a comparison with the exchange at ``address`` for this process's other clients."""
+    steady = time.monotonic()
+    _compared[address] = (skew, steady, now - steady)
+
+
+def recently_compared(address: str, now: float) -> float | None:
+    """Return the skew that an answer has shown lately; ``None`` where none has, or this clock was set since."""
+    skew, at, offset = _compared.get(address, (0.0, 0.0, 0.0))
+    steady = time.monotonic()
+    holds = 0 < at and steady - at < COMPARED_SECONDS and abs(now - steady - offset) < _STEP_SECONDS
+    return skew if holds else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from axisor_executor.configs import Checker
 from axisor_executor.integrity.accounts import look_at_accounts, look_at_users
 from axisor_executor.integrity.automations import look_at_automations
 from axisor_executor.integrity.findings import Findings
 from axisor_executor.integrity.ledger import look_at_ledger
 from axisor_executor.plugins import Registry
+from axisor_executor.run.deciding import Deciders
 from axisor_executor.settings import Settings
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.schema import MIGRATIONS, is_current, missing_monolith_tables, owns_monolith_tables
@@ -42,7 +44,8 @@ def look(storage: Storage, settings: Settings, registry: Registry | None, *, lim
     _count(found, storage)
     look_at_users(found, storage)
     look_at_accounts(found, storage, settings, registry)
-    look_at_automations(found, storage, registry)
+    checker = None if registry is None else Checker(registry, Deciders(), settings.decide_seconds)
+    look_at_automations(found, storage, checker)
     if current:
         look_at_ledger(found, storage)
     return found

@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -23,18 +23,22 @@ from cachetools import LRUCache
 from axisor_executor.automation import Lane
 from axisor_executor.errors import CircuitOpen, Rejected
 from axisor_executor.limits.board import LANES, Board, Door, Opening
-from axisor_executor.limits.circuit_states import CircuitState, alert, state_of, trouble, whose
+from axisor_executor.limits.circuit_states import CircuitState, alert, state_of, trouble, what, whose
 from axisor_executor.limits.circuits import (
     DAY,
     FORBIDDEN,
+    MEMORY_SECONDS,
     AccountRef,
     Circuit,
     Kind,
     Patience,
+    PluginRef,
     Streak,
+    caller_of,
     passed,
     verdict,
 )
+from axisor_executor.limits.open_circuit import OpenCircuit
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.observe.logs import message_of, say
 from axisor_executor.shared import Shared
@@ -42,35 +46,15 @@ from axisor_executor.shared import Shared
 if TYPE_CHECKING:
     from axisor_executor.settings import Settings
 
-__all__ = ["AccountRef", "Breakers", "CircuitState"]
+__all__ = ["AccountRef", "Breakers", "CircuitState", "PluginRef"]
 
 LOOK_SECONDS = 0.5
 """How long a process goes by what it knows before it looks again at what the others found out."""
-ACCOUNT_LIMIT_FACTOR = 12
+LIMIT_FACTOR = 12
+"""How many times as long as its first wait a refused account, or a plugin, waits for a probe at most."""
 _LEAST_WAIT = 0.1
 _LONGEST_REASON = 200
 _STREAKS = 10_000
-
-
-@dataclass(slots=True)
-class _Held:
-    """An open circuit as this process knows it. Times are monotonic; ``prober`` is a thread's id.
-
-    ``ask_at``: until then nobody here asks for the right to probe. ``free_at``: when a lane may probe, as far as is
-    known; that counts only while Redis is away.
-    """
-
-    opening: Opening
-    ask_at: dict[Lane, float]
-    free_at: dict[Lane, float]
-    is_shared: bool = False
-    prober: int | None = None
-    probing_until: float = 0.0
-
-    def wait_until(self, free_at: dict[Lane, float], ask_by: float = math.inf) -> None:
-        self.free_at = free_at
-        self.ask_at = {lane: min(moment, ask_by) for lane, moment in free_at.items()}
-        self.prober = None
 
 
 class Breakers:
@@ -97,15 +81,26 @@ class Breakers:
         self._tell = tell
         self._clock = clock
         self._now = now
-        self._limits: dict[Kind, int] = {"exchange": settings.breaker_failures, "account": settings.breaker_refusals}
-        account_first = settings.breaker_account_probe_seconds
+        self._limits: dict[Kind, int] = {
+            "exchange": settings.breaker_failures,
+            "account": settings.breaker_refusals,
+            "plugin": settings.plugin_breaker_failures,
+        }
+        self._memory = {**MEMORY_SECONDS, "plugin": settings.plugin_breaker_window_seconds}
+        account_first, plugin_first = settings.breaker_account_probe_seconds, settings.plugin_breaker_probe_seconds
         self._patience: dict[Kind, Patience] = {
             "exchange": Patience(settings.breaker_probe_seconds, settings.breaker_probe_limit_seconds),
-            "account": Patience(account_first, account_first * ACCOUNT_LIMIT_FACTOR),
+            "account": Patience(account_first, account_first * LIMIT_FACTOR),
+            "plugin": Patience(plugin_first, plugin_first * LIMIT_FACTOR),
         }
-        self._lease = settings.request_timeout_seconds + 1.0  # a process that dies with its probe blocks no longer
+        call = settings.request_timeout_seconds + 1.0  # a process that dies with its probe blocks no longer
+        self._lease: dict[Kind, float] = {
+            "exchange": call,
+            "account": call,
+            "plugin": 2 * settings.decide_seconds + call,  # it reads the config, the account is opened, it decides
+        }
         self._lock = threading.Lock()
-        self._open: dict[str, _Held] = {}
+        self._open: dict[str, OpenCircuit] = {}
         self._streaks: LRUCache[str, Streak] = LRUCache(_STREAKS)
         self._unclosed: set[str] = set()
         self._version = ""
@@ -128,7 +123,7 @@ class Breakers:
         self._look()
         if not self._open:
             return
-        probing: list[_Held] = []
+        probing: list[OpenCircuit] = []
         for circuit in passed(exchange, account, mutating=mutating):
             held = self._open.get(circuit.name)
             if held is None:
@@ -164,8 +159,8 @@ class Breakers:
                     with self._lock:
                         self._streaks.pop(circuit.name, None)
             # What a wider circuit is open for does not count for a narrower one.
-            elif good is False and not is_open and self._is_too_much(circuit, account):
-                self._opened(circuit, account, failure)
+            elif good is False and not is_open and self._is_too_much(circuit, caller_of(circuit, account)):
+                self._call_failed(circuit, account, failure)
                 is_open = True
 
     def withdraw(self, exchange: str, account: AccountRef | None, *, mutating: bool) -> None:
@@ -174,6 +169,37 @@ class Breakers:
             held = self._open.get(circuit.name)
             if held is not None and held.prober == threading.get_ident():
                 self._release(held)
+
+    # -- before and after a plugin is asked
+
+    def check_plugin(self, plugin: PluginRef, lane: Lane) -> None:
+        """Let a plugin be asked, or hold it back; as :meth:`check` does a call.
+
+        Raises:
+            CircuitOpen: it is held back.
+        """
+        self._look()
+        held = self._open.get(plugin.circuit.name)
+        if held is None:
+            return
+        if held.opening.fingerprint != plugin.version:
+            self._close(held, f"version {plugin.version} is there")
+            return
+        self._takes_probe(held, lane)
+
+    def report_plugin(self, plugin: PluginRef, good: bool | None, failure: BaseException | None = None) -> None:
+        """Hear whether a plugin that was let through did what it must, or that nothing shows it (``None``)."""
+        circuit = plugin.circuit
+        held = self._open.get(circuit.name)
+        if held is not None:
+            if held.prober == threading.get_ident():
+                self._probed(held, good, failure)
+        elif good:
+            with self._lock:
+                self._forget_streaks(circuit)
+        elif good is False and self._is_too_much(circuit, plugin.automation_id):
+            opening = self._opening(circuit, failure, fingerprint=plugin.version)
+            self._opened(opening, alert(opening, None))
 
     # -- for people
 
@@ -187,7 +213,7 @@ class Breakers:
         return [state_of(opening, doors[opening.name]) for opening in sorted(openings, key=lambda one: one.name)]
 
     def reset(self, subject: str) -> list[CircuitState]:
-        """Close the circuits of an exchange or an account by hand, in all processes; return what they were."""
+        """Close the circuits of an exchange, account or plugin by hand, in all processes; return what they were."""
         found = [state for state in self.states() if state.subject == subject]
         for state in found:
             held = self._open.get(Circuit(state.kind, state.subject, state.changes_only).name)
@@ -197,32 +223,40 @@ class Breakers:
 
     # -- transitions
 
-    def _is_too_much(self, circuit: Circuit, account: AccountRef | None) -> bool:
-        caller = "public" if account is None else account.id if circuit.kind == "exchange" else account.fingerprint
+    def _is_too_much(self, circuit: Circuit, caller: str) -> bool:
+        kind = circuit.kind
         with self._lock:
             streak = self._streaks.get(circuit.name)
             if streak is None:
-                streak = self._streaks[circuit.name] = Streak(circuit.kind, self._limits[circuit.kind])
+                streak = self._streaks[circuit.name] = Streak(kind, self._limits[kind], self._memory[kind])
             return streak.add(caller, self._clock())
 
-    def _opened(self, circuit: Circuit, account: AccountRef | None, failure: BaseException | None) -> None:
-        moment = self._now()
+    def _call_failed(self, circuit: Circuit, account: AccountRef | None, failure: BaseException | None) -> None:
         owner = account if circuit.kind == "account" else None
-        opening = Opening(
+        is_forbidden = isinstance(failure, Rejected) and failure.code == FORBIDDEN
+        opening = self._opening(circuit, failure, fingerprint=owner.fingerprint if owner else None)
+        opening = replace(opening, account_name=owner.name if owner else None, is_forbidden=is_forbidden)
+        is_told = owner is not None and circuit._replace(changes_only=not circuit.changes_only).name in self._open
+        self._opened(opening, None if is_told else alert(opening, account))
+
+    def _opening(self, circuit: Circuit, failure: BaseException | None, *, fingerprint: str | None) -> Opening:
+        moment = self._now()
+        return Opening(
             kind=circuit.kind,
             subject=circuit.subject,
             changes_only=circuit.changes_only,
             reason="" if failure is None else message_of(failure, _LONGEST_REASON),
             since=moment,
             probed_at=moment,
-            account_name=owner.name if owner else None,
-            fingerprint=owner.fingerprint if owner else None,
-            is_forbidden=isinstance(failure, Rejected) and failure.code == FORBIDDEN,
+            fingerprint=fingerprint,
         )
+
+    def _opened(self, opening: Opening, told: Alert | None) -> None:
+        circuit = opening.circuit
         with self._lock:
             if circuit.name in self._open:
                 return
-            self._open[circuit.name] = held = _Held(opening, self._moments(opening), self._moments(opening))
+            self._open[circuit.name] = held = OpenCircuit(opening, self._moments(opening), self._moments(opening))
             self._forget_streaks(circuit)
         first = self._board.open(opening, self._waits(opening))
         held.is_shared = first is not None
@@ -230,25 +264,27 @@ class Breakers:
         if first is False:
             return  # another process was first, and has told
         wait = self._patience[opening.kind].wait(0, "default")
-        say.error(f"{trouble(opening)}: calls are held back, the next probe goes in {wait:g} s ({opening.reason})")
-        if owner is None or circuit._replace(changes_only=not circuit.changes_only).name not in self._open:
-            self._tell(alert(opening, account))
+        say.error(
+            f"{trouble(opening)}: {what(opening)} are held back, the next probe goes in {wait:g} s ({opening.reason})"
+        )
+        if told is not None:
+            self._tell(told)
 
-    def _takes_probe(self, held: _Held, lane: Lane) -> bool:
+    def _takes_probe(self, held: OpenCircuit, lane: Lane) -> bool:
         """Return whether the thread has become the probe; it may have been before.
 
         Raises:
             CircuitOpen: another one is, or it is too early.
         """
-        now, thread = self._clock(), threading.get_ident()
+        now, thread, lease = self._clock(), threading.get_ident(), self._lease[held.opening.kind]
         with self._lock:
             if held.prober == thread and now < held.probing_until:
                 return False
             if now < held.ask_at[lane]:
                 raise self._held_back(held, lane, held.free_at[lane] - now)
             held.ask_at[lane] = now + LOOK_SECONDS  # one thread asks for all
-        longest = max(self._patience[held.opening.kind].limit, self._lease)
-        left = self._board.probe(held.opening.name, lane, self._lease, longest) if held.is_shared else None
+        longest = max(self._patience[held.opening.kind].limit, lease)
+        left = self._board.probe(held.opening.name, lane, lease, longest) if held.is_shared else None
         with self._lock:
             if left is None:
                 left = max(held.free_at[lane] - now, 0.0)
@@ -256,14 +292,14 @@ class Breakers:
                 self._open.pop(held.opening.name, None)
                 return False
             if left == 0:
-                held.wait_until(dict.fromkeys(LANES, now + self._lease))
-                held.prober, held.probing_until = thread, now + self._lease
+                held.wait_until(dict.fromkeys(LANES, now + lease))
+                held.prober, held.probing_until = thread, now + lease
                 return True
             held.free_at[lane] = now + left
             held.ask_at[lane] = now + min(left, LOOK_SECONDS)
             raise self._held_back(held, lane, left)
 
-    def _probed(self, held: _Held, good: bool | None, failure: BaseException | None) -> None:
+    def _probed(self, held: OpenCircuit, good: bool | None, failure: BaseException | None) -> None:
         if good is None:
             self._release(held)
         elif good:
@@ -271,7 +307,7 @@ class Breakers:
         else:
             self._failed_again(held, failure)
 
-    def _failed_again(self, held: _Held, failure: BaseException | None) -> None:
+    def _failed_again(self, held: OpenCircuit, failure: BaseException | None) -> None:
         held.opening = opening = replace(
             held.opening,
             failed_probes=held.opening.failed_probes + 1,
@@ -287,13 +323,13 @@ class Breakers:
         wait = self._patience[opening.kind].wait(opening.failed_probes, "default")
         say.info(f"{trouble(opening)}: a probe failed, the next goes in {wait:g} s ({opening.reason})", mark="⏳")
 
-    def _release(self, held: _Held) -> None:
+    def _release(self, held: OpenCircuit) -> None:
         with self._lock:
             held.wait_until(dict.fromkeys(LANES, self._clock()))
         if held.is_shared:
             self._board.release(held.opening.name)
 
-    def _close(self, held: _Held, why: str) -> None:
+    def _close(self, held: OpenCircuit, why: str) -> None:
         name = held.opening.name
         with self._lock:
             if self._open.get(name) is not held:
@@ -305,7 +341,7 @@ class Breakers:
             self._unclosed.add(name)
         if closed is not False:
             seconds = max(self._now() - held.opening.since, 0.0)
-            say.success(f"{whose(held.opening)}: calls go through again after {seconds:.0f} s ({why})")
+            say.success(f"{whose(held.opening)}: {what(held.opening)} go through again after {seconds:.0f} s ({why})")
 
     # -- what the others know
 
@@ -343,7 +379,7 @@ class Breakers:
                     held.opening = opening
                 elif name not in self._unclosed:
                     at_once = dict.fromkeys(LANES, 0.0)
-                    self._open[name] = _Held(opening, dict(at_once), at_once, is_shared=True)
+                    self._open[name] = OpenCircuit(opening, dict(at_once), at_once, is_shared=True)
 
     # -- small things
 
@@ -355,11 +391,11 @@ class Breakers:
         now = self._clock()
         return {lane: now + wait for lane, wait in self._waits(opening).items()}
 
-    def _ask_by(self, held: _Held) -> float:
+    def _ask_by(self, held: OpenCircuit) -> float:
         """Return when to ask again, whatever is known here: others may have given the right to probe back."""
         return self._clock() + LOOK_SECONDS if held.is_shared else math.inf
 
-    def _own_doors(self, held: _Held) -> dict[Lane, Door]:
+    def _own_doors(self, held: OpenCircuit) -> dict[Lane, Door]:
         now = self._clock()
         probing = held.prober is not None and now < held.probing_until
         return {lane: Door(probing, max(held.free_at[lane] - now, 0.0)) for lane in LANES}
@@ -368,14 +404,18 @@ class Breakers:
         for changes_only in (False, True):
             self._streaks.pop(Circuit(circuit.kind, circuit.subject, changes_only).name, None)
 
-    def _held_back(self, held: _Held, lane: Lane, left: float) -> CircuitOpen:
+    def _held_back(self, held: OpenCircuit, lane: Lane, left: float) -> CircuitOpen:
         opening = held.opening
         # A probe that is under way ends sooner than it may last.
         wait = max(min(left, self._patience[opening.kind].wait(opening.failed_probes, lane)), _LEAST_WAIT)
         of_account = opening.kind == "account"
         return CircuitOpen(
-            f"{trouble(opening)}: calls are held back, the next probe goes in {wait:.1f} s",
-            code="account_circuit_open" if of_account else "exchange_circuit_open",
+            f"{trouble(opening)}: {what(opening)} are held back, the next probe goes in {wait:.1f} s",
+            code="account_circuit_open"
+            if of_account
+            else "plugin_circuit_open"
+            if opening.kind == "plugin"
+            else "exchange_circuit_open",
             retry_after=wait,
             account_id=opening.subject if of_account else None,
             account_name=opening.account_name,

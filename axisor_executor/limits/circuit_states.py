@@ -18,7 +18,8 @@ from axisor_executor.observe.logs import timestamp
 class CircuitState:
     """One open circuit as it is shown.
 
-    ``subject``: the exchange (slug and host) or the account's id. ``changes_only``: reads go through. ``state``:
+    ``subject``: the exchange (slug and host), the account's id or the plugin's distribution. ``changes_only``: reads
+    go through. ``state``:
     ``half_open`` while a probe is under way or may go. ``since``: seconds since 1970. ``next_probe_seconds``: until any
     lane may probe.
     """
@@ -35,12 +36,12 @@ class CircuitState:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as machines read it; ``name`` is what it is reset by."""
-        by_account = self.kind == "account"
         return {
             "name": self.subject,
-            "exchange": None if by_account else self.subject,
-            "accountId": self.subject if by_account else None,
+            "exchange": self.subject if self.kind == "exchange" else None,
+            "accountId": self.subject if self.kind == "account" else None,
             "accountName": self.account_name,
+            "plugin": self.subject if self.kind == "plugin" else None,
             "changesOnly": self.changes_only,
             "state": self.state,
             "since": timestamp(datetime.fromtimestamp(self.since, UTC)),
@@ -54,18 +55,35 @@ def trouble(opening: Opening) -> str:
     """Say what is wrong."""
     if opening.kind == "exchange":
         return f"Exchange {opening.subject} {'carries nothing out' if opening.changes_only else 'is away'}"
-    what = "to trade with the keys" if opening.changes_only else "the keys"
-    return f"The exchange refuses {what} of account {opening.account_name}"
+    if opening.kind == "plugin":
+        return f"Plugin {opening.subject} {opening.fingerprint} fails again and again"
+    refused = "to trade with the keys" if opening.changes_only else "the keys"
+    return f"The exchange refuses {refused} of account {opening.account_name}"
 
 
 def whose(opening: Opening) -> str:
-    """Name the exchange or the account."""
-    return f"Exchange {opening.subject}" if opening.kind == "exchange" else f"Account {opening.account_name}"
+    """Name the exchange, the account or the plugin."""
+    return (
+        f"Account {opening.account_name}" if opening.kind == "account" else f"{opening.kind.title()} {opening.subject}"
+    )
+
+
+def what(opening: Opening) -> str:
+    """Name what is held back."""
+    return "decisions" if opening.kind == "plugin" else "calls"
 
 
 def alert(opening: Opening, account: AccountRef | None) -> Alert:
     """Return the alert of an opening."""
-    message = f"{trouble(opening)}; calls are held back until a probe goes through ({opening.reason})"
+    message = f"{trouble(opening)}; {what(opening)} are held back until a probe goes through ({opening.reason})"
+    if opening.kind == "plugin":
+        return Alert(
+            kind="plugin_circuit_open",
+            severity="error",
+            message=message,
+            details={"plugin": opening.subject, "version": opening.fingerprint},
+            topic=opening.subject,
+        )
     if opening.kind == "exchange" or account is None:
         details = {"exchange": opening.subject, "changesOnly": opening.changes_only}
         about = f"{opening.subject} {opening.changes_only}"

@@ -14,17 +14,17 @@ from typing import Literal, NamedTuple
 from axisor_executor.automation import Lane
 from axisor_executor.errors import OutcomeUnknown, Rejected, Unavailable
 
-Kind = Literal["exchange", "account"]
+Kind = Literal["exchange", "account", "plugin"]
 
 FORBIDDEN = "exchange_forbidden"
 REFUSED = frozenset({"exchange_unauthorized", FORBIDDEN})
 _AWAY = frozenset({Unavailable.default_code, OutcomeUnknown.default_code})
 
 DAY = 86_400.0
-MEMORY_SECONDS: dict[Kind, float] = {"exchange": 60.0, "account": DAY}
+MEMORY_SECONDS: dict[Kind, float] = {"exchange": 60.0, "account": DAY, "plugin": 300.0}
 """A failure that is older than this when the next one comes does not count with it any more."""
 ALONE_FACTOR = 3
-"""How many times as many failures it takes when all are one account's: that may be its own trouble."""
+"""How many times as many failures it takes when all are one account's, or one automation's: its own trouble, maybe."""
 GUARD_FACTOR = 5
 """How many times as often the lane ``protect`` may probe."""
 
@@ -39,8 +39,22 @@ class AccountRef:
     user_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PluginRef:
+    """Whose code decides, and for which automation: another ``version`` of a ``distribution`` starts afresh."""
+
+    distribution: str
+    version: str
+    automation_id: str
+
+    @property
+    def circuit(self) -> Circuit:
+        """What all of the distribution's automations pass."""
+        return Circuit("plugin", self.distribution)
+
+
 class Circuit(NamedTuple):
-    """One circuit. ``subject``: the exchange (slug and host), or the account's id."""
+    """One circuit. ``subject``: the exchange (slug and host), the account's id, or the plugin's distribution."""
 
     kind: Kind
     subject: str
@@ -61,6 +75,13 @@ def passed(exchange: str, account: AccountRef | None, *, mutating: bool) -> Iter
         yield Circuit("account", account.id)
         if mutating:
             yield Circuit("account", account.id, changes_only=True)
+
+
+def caller_of(circuit: Circuit, account: AccountRef | None) -> str:
+    """Return who counts as one in a streak."""
+    if account is None:
+        return "public"
+    return account.id if circuit.kind == "exchange" else account.fingerprint
 
 
 def verdict(circuit: Circuit, failure: BaseException | None, *, mutating: bool) -> bool | None:
@@ -94,15 +115,17 @@ class Streak:
     """Failures in a row, in this process, of those who pass a circuit.
 
     Args:
-        kind: of the circuit. An exchange's takes failures of several callers, or :data:`ALONE_FACTOR` times as many;
-            an account's has one caller, and another one (a changed key) starts afresh.
+        kind: of the circuit. An exchange's takes failures of several callers, a plugin's of several automations, or
+            :data:`ALONE_FACTOR` times as many; an account's has one caller, and another one (a changed key) starts
+            afresh.
         limit: how many open it.
+        memory: seconds after which a failure does not count with the next one any more.
     """
 
-    def __init__(self, kind: Kind, limit: int) -> None:
+    def __init__(self, kind: Kind, limit: int, memory: float | None = None) -> None:
         self._limit = limit
-        self._memory = MEMORY_SECONDS[kind]
-        self._needs_company = kind == "exchange"
+        self._memory = MEMORY_SECONDS[kind] if memory is None else memory
+        self._needs_company = kind != "account"
         self._count = 0
         self._callers: set[str] = set()
         self._last = 0.0

@@ -20,6 +20,7 @@ Kind = Literal[
     "reduce_unaffordable",
     "unguarded_trade",
     "plugin_failure",
+    "plugin_circuit_open",
     "worker_down",
     "queue_backlog",
     "test",

@@ -17,8 +17,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from structlog.contextvars import bound_contextvars, get_contextvars
-
 ROOT = "axisor_executor"
 JOINERS = "\u200d\ufe0f"  # they hold emoji together
 RUNS = "axisor_executor.runs"
@@ -26,6 +24,7 @@ RUNS = "axisor_executor.runs"
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "mark"}
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _debugged: ContextVar[bool] = ContextVar("axisor_debugged", default=False)
+_about: ContextVar[Mapping[str, str]] = ContextVar("axisor_about", default={})  # noqa: B039  it is never changed
 _configured: dict[str, Any] = {"levels": (), "debug_runs": 0.0}
 
 
@@ -79,7 +78,7 @@ def _say(level: int, mark: str, text: str, facts: dict[str, Any], *, is_crash: b
         (),
         sys.exc_info() if is_crash else None,
         code.co_name,
-        {**get_contextvars(), **facts, "mark": mark},
+        {**_about.get(), **facts, "mark": mark},
     )
     logger.handle(record)
 
@@ -95,8 +94,11 @@ say = Lines()
 @contextmanager
 def about(**facts: str | None) -> Iterator[None]:
     """Bind who and what a block is about to all its lines."""
-    with bound_contextvars(**{key: value for key, value in facts.items() if value is not None}):
+    token = _about.set({**_about.get(), **{key: value for key, value in facts.items() if value is not None}})
+    try:
         yield
+    finally:
+        _about.reset(token)
 
 
 @contextmanager

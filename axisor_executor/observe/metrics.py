@@ -127,6 +127,9 @@ exchange_breakers = Gauge(
     "axisor_exchange_breakers_open", "Breakers of an exchange that hold calls back", ("exchange",)
 )
 account_breakers = Gauge("axisor_account_breakers_open", "Breakers of accounts' keys that hold calls back")
+plugin_breakers = Gauge(
+    "axisor_plugin_breakers_open", "Breakers of plugins that hold their automations back", ("plugin",)
+)
 switches = Gauge("axisor_switches", "Pauses and reduce-only settings that are set", ("scope", "mode"))
 plugins = Gauge("axisor_plugins", "Plugins of the process that answers, by what became of them", ("state",))
 
@@ -145,6 +148,7 @@ STANDING: tuple[Gauge, ...] = (
     unsettled,
     exchange_breakers,
     account_breakers,
+    plugin_breakers,
     switches,
     plugins,
 )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Protocol
 
 from axisor_executor import arithmetic
 from axisor_executor.automation import CloseCrossPosition, ReduceCrossPosition
 from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import StaleData
 from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, ExchangeClient, NewCrossOrder, Side
-from axisor_executor.run.reads import LiveReads
 from axisor_executor.storage.actions import LedgerAction
 
 
-def position_for(action: CrossAction, reads: LiveReads) -> CrossPosition:
+class PositionNow(Protocol):
+    """Where the cross position is read as it is now."""
+
+    def cross_position_now(self) -> CrossPosition: ...
+
+
+def position_for(action: CrossAction, reads: PositionNow) -> CrossPosition:
     """Return the position that is to be changed, as it is before; also where it holds nothing any more.
 
     The exchange would let an order that is larger than the position turn it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -12,20 +13,20 @@ from axisor_executor.automation import (
     AccountInfo,
     Act,
     AutomationInfo,
-    ClosePosition,
     Decision,
     JobInfo,
     OpenPosition,
     Reads,
-    Wait,
 )
 from axisor_executor.errors import AccountInactive, PluginError
 from axisor_executor.jobs import Job
-from axisor_executor.observe import metrics, tracing
+from axisor_executor.observe import tracing
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.plugins import Registered
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.deciding import Deciders
+from axisor_executor.run.lent import LentReads
+from axisor_executor.run.plain import plain_decision
 from axisor_executor.run.resolve import Resolved
 
 
@@ -50,33 +51,19 @@ def decide(registered: Registered, context: AccountContext[Any], deciders: Decid
         AxisorError: what it raised on purpose.
     """
 
-    def call() -> tuple[Decision, bool]:
-        decision = registered.handler.decide(context)
-        return decision, isinstance(decision, (Act, Wait)) and bool(decision.as_dict())
-
+    lent = LentReads(context.reads)
+    shown = dataclasses.replace(context, reads=lent)
     with tracing.span("decide", action=context.job.action, plugin=registered.found.display_name):
-        decision, is_one = deciders.ask(registered.found, "decide()", call, seconds)
-    problem = _problem(decision) if is_one else f"returned {type(decision).__name__}, not a decision"
-    if problem is not None:
-        metrics.plugin_errors.add(registered.found.display_name, "decide")
-        raise PluginError(f"{registered.found.display_name}: decide() {problem}")
-    return decision
-
-
-def _problem(decision: Decision) -> str | None:
-    if isinstance(decision, Wait):
-        return None
-    if not decision.groups:
-        return "returned Act without a group"
-    keys = [group.trade_id or "" for group in decision.groups if group.actions]
-    if len(set(keys)) < len(keys):
-        return "returned two groups for one trade (or two for entries); put their actions into one group"
-    for group in decision.groups:
-        for before, action in zip((None, *group.actions), group.actions, strict=False):
-            replaces = action.replaces if isinstance(action, OpenPosition) else None
-            if replaces is not None and not (isinstance(before, ClosePosition) and before.trade_id == replaces):
-                return f"opens a replacement of {replaces} that it does not close in the step before"
-    return None
+        try:
+            return deciders.ask(
+                registered.found,
+                "decide()",
+                lambda: plain_decision(registered.handler.decide(shown)),
+                seconds,
+                is_ours=lent.raised,
+            )
+        finally:
+            lent.end()
 
 
 def check_account(resolved: Resolved, policy: str, execution_id: str) -> Alert | None:
@@ -118,7 +105,7 @@ def check_plan(decision: Act, resolved: Resolved, policy: str) -> None:
                 _refuse(resolved, policy)
 
 
-def check_reopens(decision: Act, acting: Acting, plugin: str) -> None:
+def check_reopens(decision: Act, reads: Reads, plugin: str) -> None:
     """Raise where a replacement is not a remainder: another side, or more than the trade that it replaces.
 
     Raises:
@@ -126,7 +113,7 @@ def check_reopens(decision: Act, acting: Acting, plugin: str) -> None:
     """
     reopens = [a for g in decision.groups for a in g.actions if isinstance(a, OpenPosition) and a.replaces]
     for action in reopens:
-        trade = next((one for one in acting.reads.running() if one.id == action.replaces), None)
+        trade = next((one for one in reads.running() if one.id == action.replaces), None)
         if trade is not None and (action.side != trade.side or action.quantity > trade.quantity):
             raise PluginError(
                 f"{plugin}: the replacement of trade {trade.id} is no remainder of it: "
@@ -142,6 +129,8 @@ def record_of(resolved: Resolved, acting: Acting) -> dict[str, Any]:
         "distribution": found.distribution,
         "distributionVersion": found.version,
         "configHash": config_hash(resolved.automation.config),
+        "configVersion": resolved.config_version,
+        "handlerConfigVersion": resolved.registered.handler.config_version,
         "seen": acting.reads.record(),
     }
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextvars
+import decimal
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ from axisor_executor.errors import AxisorError, PluginError
 from axisor_executor.observe import metrics
 from axisor_executor.observe.logs import message_of
 from axisor_executor.plugins import Found
+from axisor_executor.run.plain import Junk, plain_error
 
 T = TypeVar("T")
 
@@ -24,8 +27,8 @@ LONGEST_MESSAGE = 500
 class Deciders:
     """Threads that run plugins' code, reused while they come back in time.
 
-    Python can't stop a thread: one that does not come back is given up (it holds nothing but itself, and what it
-    still reads changes nothing), and another takes its place. A plugin with several such threads is not asked again
+    Python can't stop a thread: one that does not come back is given up (it holds nothing but itself, and its reads are
+    over), and another takes its place. A plugin with several such threads is not asked again
     until one of them has come back.
     """
 
@@ -34,18 +37,34 @@ class Deciders:
         self._hung: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def ask(self, found: Found, what: str, call: Callable[[], T], seconds: float) -> T:
+    def ask(
+        self,
+        found: Found,
+        what: str,
+        call: Callable[[], T],
+        seconds: float,
+        *,
+        is_ours: Callable[[BaseException], bool] = lambda _: False,
+    ) -> T:
         """Return what a plugin's ``call`` returns.
+
+        Args:
+            found: the plugin.
+            what: it is asked, for the error's message.
+            call: runs its code.
+            seconds: that it has.
+            is_ours: tells what the core raised below the plugin, which passes as it is.
 
         Raises:
             AxisorError: what it raised on purpose.
-            PluginError: it raised anything else, or was not back after ``seconds`` (``plugin_timeout``); the message
-                begins with distribution and version.
+            PluginError: it raised anything else, or was not back in time (``plugin_timeout``); the message begins with
+                distribution and version.
         """
+        plugin = found.display_name
         try:
-            return self._ask(found.display_name, what, call, seconds)
+            return self._ask(plugin, what, partial(told, plugin, what, call, is_ours), seconds)
         except PluginError:
-            metrics.plugin_errors.add(found.display_name, "decide")
+            metrics.plugin_errors.add(plugin, "decide")
             raise
 
     def _ask(self, plugin: str, what: str, call: Callable[[], T], seconds: float) -> T:
@@ -63,11 +82,9 @@ class Deciders:
             raise PluginError(f"{plugin}: {what} took longer than {seconds:g} s", code="plugin_timeout") from None
         with self._lock:
             self._idle.append(decider)
-        if error is None:
-            return future.result()
-        if isinstance(error, AxisorError):
+        if error is not None:
             raise error
-        raise PluginError(f"{plugin}: {type(error).__name__}: {message_of(error, LONGEST_MESSAGE)}")
+        return future.result()
 
     def _give_up(self, plugin: str, decider: _Decider, future: Future[Any]) -> None:
         with self._lock:
@@ -79,6 +96,35 @@ class Deciders:
                 self._idle.append(decider)  # else every slow call would cost a thread for good
 
         future.add_done_callback(back)
+
+
+def told(plugin: str, what: str, call: Callable[[], T], is_ours: Callable[[BaseException], bool]) -> T:
+    """Return what ``call`` returns, in this thread; what it raises is turned into an error of ours.
+
+    Raises:
+        AxisorError, PluginError: as :meth:`Deciders.ask` does, but for the time.
+    """
+    # Of its own: the caller's would be shared with the plugin, its precision with every sum of the core's after it.
+    with decimal.localcontext(decimal.Context()):
+        try:
+            return call()
+        except BaseException as error:
+            if is_ours(error):
+                raise
+            raise _plain(plugin, what, error) from None
+
+
+def _plain(plugin: str, what: str, error: BaseException) -> AxisorError:
+    try:
+        if isinstance(error, AxisorError):
+            return plain_error(error)
+        junk = error if isinstance(error, Junk) else None
+    except Junk as found:
+        junk = found
+    except BaseException as worse:  # noqa: BLE001  its class is the plugin's
+        return PluginError(f"{plugin}: {type(error).__name__} (it can't be told: {type(worse).__name__})")
+    head = what if junk else f"{type(error).__name__}:"
+    return PluginError(f"{plugin}: {head} {message_of(junk or error, LONGEST_MESSAGE)}")
 
 
 class _Decider:

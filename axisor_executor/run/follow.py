@@ -24,6 +24,7 @@ from axisor_executor.run.send import Sender
 from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.plans import Plan
 
 HELD_RETRY_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 1.0
@@ -39,6 +40,7 @@ class Follower:
         next_try: seconds until a first step may be tried again after an error, ``None`` where no try is left.
         check_age: raises ``Stop`` when it is too late for a first request.
         is_stopping: whether the worker is to stop; what is left is handed back then.
+        plan: the plan, where this run has made it.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Follower:
         next_try: Callable[[AxisorError], float | None],
         check_age: Callable[[], None],
         is_stopping: Callable[[], bool],
+        plan: Plan | None = None,
     ) -> None:
         self.sender = sender
         self.storage = sender.storage
         self.next_try = next_try
         self.check_age = check_age
         self.is_stopping = is_stopping
+        self.plan = plan
 
     def follow(self, run: Execution, outcomes: Iterable[GroupOutcome], acting: Acting) -> None:
         """Carry every group out as far as it goes.
@@ -98,14 +102,13 @@ class Follower:
             if index > 0:
                 _check_deadline(run, outcome)
             _check_same_user(outcome, acting)
-            return self.sender.send(run, step, acting)
+            return self.sender.send(run, step, acting, self.plan)
         except (Throttled, CircuitOpen) as error:
             raise held_back(error, half_done=index > 0) from None
         except (Unavailable, StaleData) as error:
             delay = self.next_try(error) if index == 0 else HELD_RETRY_SECONDS
             if delay is None:
-                actions.deny(self.storage, run, step, error.as_dict())
-                return False
+                return self._deny(run, step, error)
             raise Suspend("retry", delay, error=error, spends_try=index == 0) from None
         except Held as error:
             wait_for = "reconcile" if error.code == "unresolved_action" else "paused"
@@ -117,8 +120,13 @@ class Follower:
         except LeaseLost:
             raise
         except AxisorError as error:
-            actions.deny(self.storage, run, step, error.as_dict())
-            return False
+            return self._deny(run, step, error)
+
+    def _deny(self, run: Execution, step: LedgerAction, error: AxisorError) -> bool:
+        if self.plan is not None:
+            self.plan.keep()
+        actions.deny(self.storage, run, step, error.as_dict())
+        return False
 
 
 def is_overdue(run: Execution, began: datetime) -> bool:

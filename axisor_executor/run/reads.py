@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from axisor_executor.automation import OpenPosition, OwnEntry
 from axisor_executor.errors import StaleData
 from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, ExchangeClient, Page, Trade
 from axisor_executor.exchange.prices import SharedTicker
 from axisor_executor.observe import metrics
 from axisor_executor.storage import actions, lineage
+from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 
 T = TypeVar("T")
@@ -108,9 +110,26 @@ class LiveReads:
         )
         return [trade for trade in trades.values() if trade.id in own]
 
+    def own_entries(self, since: datetime) -> Sequence[OwnEntry]:
+        """Return what this automation has opened on the account since then, or may have opened, newest first."""
+        sent = actions.recent(
+            self._storage,
+            self._automation_id,
+            account_id=self._account_id,
+            seconds=(datetime.now(UTC) - since).total_seconds(),
+            kind=OpenPosition.__name__,
+        )
+        entries = [entry for action in sent if (entry := _entry(action)) is not None]
+        self.seen["ownEntries"] = [_shown_entry(entry) for entry in entries]
+        return entries
+
     def current_id(self, trade_id: str) -> str:
         """Return the id that a trade has now."""
         return lineage.current_id(self._storage, self._account_id, trade_id)
+
+    def original_id(self, trade_id: str) -> str:
+        """Return the id that a trade had before it was reduced for the first time."""
+        return lineage.original_id(self._storage, self._account_id, trade_id)
 
     def forget(self) -> None:
         """Read everything anew from now on; what was seen stays in the record."""
@@ -189,6 +208,37 @@ def shown(found: Trade | CrossOrder | CrossPosition) -> dict[str, Any]:
     if isinstance(found, CrossPosition):
         return _shown_position(found)
     return _shown_order(found) if isinstance(found, CrossOrder) else _shown_trade(found)
+
+
+def _entry(sent: LedgerAction) -> OwnEntry | None:
+    """Return an entry out of the ledger, with what the exchange answered; ``None`` for the remainder of a reduce."""
+    order, status = sent.action, sent.status
+    if not isinstance(order, OpenPosition) or order.replaces is not None or sent.sent_at is None:
+        return None
+    if status not in ("sending", "unknown", "confirmed"):
+        return None
+    answer = sent.answer if status == "confirmed" and sent.answer else {}
+    price = answer.get("entryPrice") or answer.get("price")
+    margin = answer.get("margin")
+    return OwnEntry(
+        sent_at=sent.sent_at,
+        order=order,
+        status=status,
+        trade_id=sent.new_trade_id,
+        price=None if price is None else Decimal(price),
+        margin=None if margin is None else int(margin),
+    )
+
+
+def _shown_entry(entry: OwnEntry) -> dict[str, Any]:
+    return {
+        "sentAt": entry.sent_at.isoformat(),
+        "status": entry.status,
+        "quantity": entry.order.quantity,
+        "tradeId": entry.trade_id,
+        "price": _text(entry.price),
+        "margin": entry.margin,
+    }
 
 
 def _shown_trade(trade: Trade) -> dict[str, Any]:

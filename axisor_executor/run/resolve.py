@@ -7,34 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cachetools import LRUCache
 
-from axisor_executor.automation import AutomationConfig, Lane
+from axisor_executor.automation import AutomationConfig, AutomationHandler, Lane
 from axisor_executor.automation.fields import quoted
+from axisor_executor.automation.versions import upgraded, version_of
 from axisor_executor.errors import AxisorError, InvalidConfig, NotFound
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registered, Registry
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop
+from axisor_executor.run.reading import read
 from axisor_executor.storage import accounts
 from axisor_executor.storage.accounts import Account, Automation
 from axisor_executor.storage.connection import Storage
+
+LANE_SECONDS = 2.0
+"""How long a plugin's own choice of the action may hold up whoever hands a job over."""
 
 _warned: LRUCache[tuple[str, tuple[str, ...]], bool] = LRUCache(10_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A job that may run: whose, where, by which handler, and with which validated config."""
+    """A job that may run: whose, where, by which handler, and with which validated config.
+
+    ``config_version`` is the row's; ``config`` is of the handler's.
+    """
 
     automation: Automation
     account: Account
     registered: Registered
     action: str
     config: AutomationConfig
+    config_version: int
 
 
 def find(storage: Storage, job: Job, *, auto_migrate: bool) -> Automation:
@@ -88,16 +98,14 @@ def resolve(
         UnknownAutomationType, InvalidConfig, InvalidJob: nothing can be decided.
     """
     registered, raw = _registered(registry, found)
-
-    def call() -> tuple[str, AutomationConfig, tuple[str, ...]]:
-        action = registered.handler.choose_action(job.action, raw)
-        return action, registered.handler.parse_config(raw, action), registered.handler.ignored(raw, action)
-
-    action, config, ignored = deciders.ask(registered.found, "reading the config", call, seconds)
+    known = deciders.ask(
+        registered.found, "reading the config", partial(read, registered.handler, raw, job.action), seconds
+    )
+    ignored = known.ignored
     if ignored and _warned.setdefault((found.id, ignored), True) is True:
         _warned[found.id, ignored] = False
         say.warning(f"Automation {found.id}: nothing acts on {', '.join(ignored)} in its config")
-    return Resolved(found, account, registered, action, config)
+    return Resolved(found, account, registered, known.action, known.config, known.version)
 
 
 def is_dry_run(found: Automation) -> bool:
@@ -123,11 +131,19 @@ def is_dry_run_config(config: Mapping[str, Any]) -> bool:
     raise InvalidConfig(f"dry_run: must be true or false, got {quoted(given)}")
 
 
-def lane_of(registry: Registry, found: Automation, job: Job) -> Lane:
+def lane_of(registry: Registry, found: Automation, job: Job, deciders: Deciders) -> Lane:
     """Return the lane of the action that a job means; ``default`` where that can't be told (it will fail)."""
     try:
         registered, raw = _registered(registry, found)
-        return registered.handler.actions[registered.handler.choose_action(job.action, raw)]
+        handler = registered.handler
+
+        def choose() -> Lane:
+            return handler.actions[handler.choose_action(job.action, upgraded(handler, raw).config)]
+
+        ours = type(handler).choose_action is AutomationHandler.choose_action
+        if ours and version_of(raw) >= handler.config_version:
+            return choose()
+        return deciders.ask(registered.found, "choosing the action", choose, LANE_SECONDS)
     except Exception:  # noqa: BLE001  a plugin's code among them: the run tells what is wrong
         return "default"
 

@@ -44,6 +44,7 @@ from axisor_executor.storage import actions, sending
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.plans import Plan
 from axisor_executor.storage.sending import Sending
 
 OLDEST_READ_SECONDS = 1.5
@@ -71,10 +72,11 @@ class Sender:
         self.live = live
         self.clock = clock
 
-    def send(self, run: Execution, planned: LedgerAction, acting: Acting) -> bool:
+    def send(self, run: Execution, planned: LedgerAction, acting: Acting, plan: Plan | None = None) -> bool:
         """Carry a planned action out; what became of it is committed before this returns or raises.
 
-        One of a dry run goes the same way up to its request, which is recorded instead of sent.
+        One of a dry run goes the same way up to its request, which is recorded instead of sent. A new ``plan`` hears
+        what is confirmed, and sees to the commit.
 
         Returns:
             True: it was carried out, or rehearsed. False: someone else had closed the trade, nothing was left to do.
@@ -87,17 +89,19 @@ class Sender:
             Held, LeaseLost: nothing was sent.
         """
         if planned.dry_run:
-            return self._carry_out(run, planned, acting)
+            return self._carry_out(run, planned, acting, plan)
         self._require_live(planned)
         acting.gate.enter(mutating=True)  # before the timestamp is chosen: what is signed never waits
         try:
-            return self._carry_out(run, planned, acting)
+            return self._carry_out(run, planned, acting, plan)
         finally:
             acting.gate.withdraw(mutating=True)  # a probe of which nothing was sent is left to others
 
-    def _carry_out(self, run: Execution, planned: LedgerAction, acting: Acting) -> bool:
+    def _carry_out(self, run: Execution, planned: LedgerAction, acting: Acting, plan: Plan | None) -> bool:
         acting.reads.refresh(OLDEST_READ_SECONDS)
         target = self._target(planned.action, acting)
+        if plan is not None and (planned.dry_run or (target is not None and _is_over(target))):
+            plan.keep()  # there is no request to commit it with
         if target is not None and _is_over(target):
             actions.deny(self.storage, run, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
             return False
@@ -116,10 +120,11 @@ class Sender:
             sending.rehearse(self.storage, run, ready, about, request, account=acting.account)
             say.info(f"Dry run: {ready.action.kind} was not sent for account {acting.account.name}", mark="🧪")
             return True
-        sending.begin(self.storage, run, ready, about, account=acting.account)
+        sending.begin(self.storage, run, ready, about, account=acting.account, plan=plan)
         points.reached("sending")
         self._check_punctual(ready, about.timestamp_ms)
-        return self._transmit(ready, acting, about.timestamp_ms)
+        sent = dataclasses.replace(ready, status="sending", **dataclasses.asdict(about))
+        return self._transmit(sent, acting, plan)
 
     def _require_live(self, planned: LedgerAction) -> None:
         """Let nothing leave a process in dry run, not even what is owed since it was live."""
@@ -130,11 +135,12 @@ class Sender:
                 account_id=planned.account_id,
             )
 
-    def _transmit(self, ready: LedgerAction, acting: Acting, timestamp_ms: int) -> bool:
+    def _transmit(self, ready: LedgerAction, acting: Acting, plan: Plan | None) -> bool:
+        assert ready.timestamp_ms is not None
         announce(ready.action, acting)
         acting.reads.forget()  # whatever comes of it, what was read before is not how it is after
         try:
-            answer = call(acting.client, ready.action, ready.client_id, timestamp_ms)
+            answer = call(acting.client, ready.action, ready.client_id, ready.timestamp_ms)
             points.reached("answered")
         except (Unavailable, CredentialsError) as error:
             actions.unsend(self.storage, ready, error.as_dict())
@@ -156,7 +162,10 @@ class Sender:
             raise unknown from None
         trade = answer.value
         opened = trade.id if isinstance(ready.action, OpenPosition) else None
-        actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
+        if plan is None:
+            actions.settle(self.storage, ready, "confirmed", answer=shown(trade), new_trade_id=opened)
+        else:
+            plan.confirmed(ready, shown(trade), opened)
         points.reached("settled")
         return True
 

@@ -1,25 +1,50 @@
 """Spend guards: a job that fires every 30 s must not drain an account.
 
 They are keys of an automation's config (see ``SpendGuards``), checked under the account's lease against what the
-ledger says was done, or may have been done, before.
+ledger says was done, or may have been done, before; in a backtest, against what was done in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from axisor_executor.automation import Act, AddMargin, Decision, Group, OpenPosition, Wait
+from axisor_executor.automation import Act, Action, AddMargin, Decision, Group, OpenPosition, Wait
 from axisor_executor.errors import Refused
 from axisor_executor.run.resolve import Resolved
 from axisor_executor.storage import actions, lineage
-from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 
 DAY_SECONDS = 86_400.0
 
 
+class Done(Protocol):
+    """An action that an automation has done, or may have done."""
+
+    @property
+    def action(self) -> Action: ...
+    @property
+    def new_trade_id(self) -> str | None: ...
+
+
+class Past(Protocol):
+    """What one automation has done before on its account."""
+
+    def recent(self, seconds: float, kind: str | None = None) -> Sequence[Done]: ...
+    def current_id(self, trade_id: str) -> str: ...
+
+
 def guard(storage: Storage, decision: Act, resolved: Resolved) -> Decision:
+    """Return what :func:`hold_back` leaves of a decision, by what the ledger says.
+
+    Raises:
+        Refused: as :func:`hold_back`.
+    """
+    return hold_back(_Ledger(storage, resolved), decision, resolved)
+
+
+def hold_back(past: Past, decision: Act, resolved: Resolved) -> Decision:
     """Return the decision with what the guards hold back left alone (``pending``), or ``Wait`` where nothing is left.
 
     Raises:
@@ -27,35 +52,50 @@ def guard(storage: Storage, decision: Act, resolved: Resolved) -> Decision:
     """
     cooldown = getattr(resolved.config, "cooldown_seconds", None)
     if cooldown is not None:
-        decision = _cool_down(storage, decision, resolved, float(cooldown))
+        decision = _cool_down(past, decision, float(cooldown))
         if not any(group.actions or group.status != "pending" for group in decision.groups):
             return _wait(decision)
     most = getattr(resolved.config, "max_daily_add_margin", None)
-    return decision if most is None else _within_day(storage, decision, resolved, int(most))
+    return decision if most is None else _within_day(past, decision, resolved, int(most))
 
 
-def _cool_down(storage: Storage, decision: Act, resolved: Resolved, seconds: float) -> Act:
-    done = actions.recent(storage, resolved.automation.id, account_id=resolved.account.id, seconds=seconds)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ledger:
+    """The past as it stands in the ledger."""
+
+    storage: Storage
+    resolved: Resolved
+
+    def recent(self, seconds: float, kind: str | None = None) -> Sequence[Done]:
+        automation_id, account_id = self.resolved.automation.id, self.resolved.account.id
+        return actions.recent(self.storage, automation_id, account_id=account_id, seconds=seconds, kind=kind)
+
+    def current_id(self, trade_id: str) -> str:
+        return lineage.current_id(self.storage, self.resolved.account.id, trade_id)
+
+
+def _cool_down(past: Past, decision: Act, seconds: float) -> Act:
+    done = past.recent(seconds)
     if not done:
         return decision
-    touched = {key for action in done for key in _keys(storage, resolved.account.id, action)}
+    touched = {key for action in done for key in _keys(past, action)}
     return dataclasses.replace(
         decision,
         groups=tuple(
-            _held(group, seconds) if group.actions and _key(storage, resolved, group) in touched else group
+            _held(group, seconds) if group.actions and _key(past, group) in touched else group
             for group in decision.groups
         ),
     )
 
 
-def _key(storage: Storage, resolved: Resolved, group: Group) -> str:
+def _key(past: Past, group: Group) -> str:
     """A trade counts under the id that it has now; an entry has none."""
-    return lineage.current_id(storage, resolved.account.id, group.trade_id) if group.trade_id else ""
+    return past.current_id(group.trade_id) if group.trade_id else ""
 
 
-def _keys(storage: Storage, account_id: str, action: LedgerAction) -> set[str]:
+def _keys(past: Past, action: Done) -> set[str]:
     ids = {action.action.target, action.new_trade_id} - {None}
-    keys = {lineage.current_id(storage, account_id, str(one)) for one in ids}
+    keys = {past.current_id(str(one)) for one in ids}
     opened = isinstance(action.action, OpenPosition) and action.action.replaces is None
     return keys | {""} if opened else keys
 
@@ -76,9 +116,9 @@ def _wait(decision: Act) -> Wait:
     return Wait("cooldown", {"tradeId": group.trade_id, "cooldownSeconds": group.facts["cooldownSeconds"]})
 
 
-def _within_day(storage: Storage, decision: Act, resolved: Resolved, most: int) -> Act:
+def _within_day(past: Past, decision: Act, resolved: Resolved, most: int) -> Act:
     """Hold back, in the plan's order, what would add more margin than may be added in a day."""
-    left = most - _added_today(storage, resolved)
+    left = most - _added_today(past)
     groups = []
     for group in decision.groups:
         asked = sum(action.amount for action in group.actions if isinstance(action, AddMargin))
@@ -99,12 +139,6 @@ def _within_day(storage: Storage, decision: Act, resolved: Resolved, most: int) 
     return dataclasses.replace(decision, groups=tuple(groups))
 
 
-def _added_today(storage: Storage, resolved: Resolved) -> int:
-    done = actions.recent(
-        storage,
-        resolved.automation.id,
-        account_id=resolved.account.id,
-        seconds=DAY_SECONDS,
-        kind=AddMargin.__name__,
-    )
-    return sum(action.action.amount for action in done if isinstance(action.action, AddMargin))
+def _added_today(past: Past) -> int:
+    done = past.recent(DAY_SECONDS, AddMargin.__name__)
+    return sum(one.action.amount for one in done if isinstance(one.action, AddMargin))

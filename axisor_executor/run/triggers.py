@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Literal, TypeVar
 
 from axisor_executor import arithmetic
-from axisor_executor.automation import Act, Decision, Reads
+from axisor_executor.automation import Act, Decision, OwnEntry, Reads
 from axisor_executor.errors import AxisorError, PluginError
 from axisor_executor.exchange.base import PRICE_STEP, CrossPosition, Trade
 
@@ -157,8 +158,14 @@ class Remembered:
     def own_trades(self) -> Sequence[Trade]:
         return self._once(("own_trades",), self._reads.own_trades)
 
+    def own_entries(self, since: datetime) -> Sequence[OwnEntry]:
+        return self._once(("own_entries", since.isoformat()), lambda: self._reads.own_entries(since))
+
     def current_id(self, trade_id: str) -> str:
         return self._once(("current_id", trade_id), lambda: self._reads.current_id(trade_id))
+
+    def original_id(self, trade_id: str) -> str:
+        return self._once(("original_id", trade_id), lambda: self._reads.original_id(trade_id))
 
     def _once(self, key: tuple[str, ...], read: Callable[[], T]) -> T:
         if key not in self._kept:
@@ -205,8 +212,14 @@ class At:
     def own_trades(self) -> Sequence[Trade]:
         return [self._moved(trade) for trade in self.known.own_trades()]
 
+    def own_entries(self, since: datetime) -> Sequence[OwnEntry]:
+        return self.known.own_entries(since)
+
     def current_id(self, trade_id: str) -> str:
         return self.known.current_id(trade_id)
+
+    def original_id(self, trade_id: str) -> str:
+        return self.known.original_id(trade_id)
 
     def _moved(self, trade: Trade) -> Trade:
         if trade.state != "running" or trade.entry_price is None:

@@ -111,3 +111,5 @@ def _held_back(breakers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in breakers:
         if one["exchange"] is not None:
             yield f"calls to the exchange {one['exchange']} are held back"
+        if one["plugin"] is not None:
+            yield f"the plugin {one['plugin']} fails again and again, its automations wait"

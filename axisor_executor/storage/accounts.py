@@ -29,7 +29,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Automation:
-    """An automation's row with the account it is bound to (``None``: bound to none, or to one that is gone)."""
+    """An automation's row with the account it is bound to (``None``: bound to none, or to one that is gone).
+
+    ``any_switch``: whether any switch was set when it was read, for whatever scope.
+    """
 
     id: str
     user_id: str
@@ -39,6 +42,7 @@ class Automation:
     risk_level: str | None
     account_id: str | None
     account: Account | None
+    any_switch: bool = True
 
 
 ACCOUNT_COLUMNS = "u.id, u.user_id, u.account_name, u.is_active, u.credentials, e.name, e.slug, e.is_active"
@@ -50,7 +54,9 @@ FROM "Automation" a
 LEFT JOIN user_exchange_accounts u ON u.id = a.user_exchange_account_id
 LEFT JOIN exchanges e ON e.id = u.exchange_id
 """
-_AUTOMATION = f"SELECT {AUTOMATION_COLUMNS} {AUTOMATION_TABLES} WHERE a.id = ?"
+_AUTOMATION = (
+    f"SELECT EXISTS (SELECT 1 FROM axisor_switches), {AUTOMATION_COLUMNS} {AUTOMATION_TABLES} WHERE a.id = ?"
+)
 _ACCOUNTS = f"""
 SELECT {ACCOUNT_COLUMNS} FROM user_exchange_accounts u JOIN exchanges e ON e.id = u.exchange_id
 """  # noqa: S608
@@ -59,7 +65,7 @@ SELECT {ACCOUNT_COLUMNS} FROM user_exchange_accounts u JOIN exchanges e ON e.id 
 def automation(storage: Storage, automation_id: str) -> Automation | None:
     """Return the automation with its account and exchange (one query), ``None`` where there is none."""
     row = storage.one(_AUTOMATION, automation_id)
-    return automation_of(row) if row else None
+    return automation_of(row[1:], any_switch=bool(row[0])) if row else None
 
 
 def account(storage: Storage, account_id: str) -> Account | None:
@@ -133,10 +139,10 @@ def unbound(storage: Storage, user_id: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def automation_of(row: tuple[Any, ...]) -> Automation:
+def automation_of(row: tuple[Any, ...], *, any_switch: bool = True) -> Automation:
     """Return the automation of a row of ``AUTOMATION_COLUMNS``."""
     account = account_of(row[7:]) if row[7] is not None and row[13] is not None else None
-    return Automation(row[0], row[1], row[2], config_of(row[3]), bool(row[4]), row[5], row[6], account)
+    return Automation(row[0], row[1], row[2], config_of(row[3]), bool(row[4]), row[5], row[6], account, any_switch)
 
 
 def account_of(row: tuple[Any, ...]) -> Account:

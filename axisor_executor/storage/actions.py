@@ -14,15 +14,14 @@ from datetime import datetime
 from typing import Any, Literal
 
 from axisor_executor.automation import (
-    Act,
     Action,
     CloseCrossPosition,
     ClosePosition,
     OpenPosition,
     action_from_dict,
 )
-from axisor_executor.storage import executions, lineage, switches
-from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
+from axisor_executor.storage import executions, horizon, lineage, switches
+from axisor_executor.storage.connection import Statement, Storage, document, instant, maybe_instant
 from axisor_executor.storage.executions import Execution
 
 _SAME_HOUR_MS = 3_600_000
@@ -86,30 +85,6 @@ def of(storage: Storage, execution_id: str) -> list[LedgerAction]:
     return [_action(row) for row in rows]
 
 
-def plan(
-    storage: Storage, run: Execution, decision: Act, seen: Mapping[str, Any], *, dry_run: bool = False
-) -> list[LedgerAction]:
-    """Commit a decision: the plan and its actions. Those of an earlier plan that were never sent are dropped.
-
-    What is planned as a ``dry_run`` is never sent, whoever carries it on.
-
-    Raises:
-        LeaseLost: the run was given up for dead in the meantime.
-    """
-    version = run.plan_version + 1
-    with storage.write():
-        executions.store_plan(storage, run, {**decision.as_dict(), "version": version, **seen}, version)
-        storage.run("DELETE FROM axisor_actions WHERE execution_id = ? AND status = 'planned'", run.id)
-        row = storage.one("SELECT COALESCE(MAX(seq), 0) FROM axisor_actions WHERE execution_id = ?", run.id)
-        seq = int(row[0]) if row else 0
-        for group_index, group in enumerate(decision.groups):
-            for step_index, action in enumerate(group.actions):
-                seq += 1
-                place = Place(seq, version, group_index, step_index, group.trade_id)
-                _insert(storage, run, action, place, dry_run=dry_run)
-        return of(storage, run.id)
-
-
 def plan_again(storage: Storage, run: Execution, failed: LedgerAction) -> LedgerAction:
     """Plan a later step of a group once more, after its request was proven not executed.
 
@@ -121,8 +96,9 @@ def plan_again(storage: Storage, run: Execution, failed: LedgerAction) -> Ledger
         seq = int(row[0]) + 1 if row else 1
         trade_id = failed.action.replaces if isinstance(failed.action, OpenPosition) else failed.action.target
         place = Place(seq, failed.plan_version, failed.group_index, failed.step_index, trade_id)
-        _insert(storage, run, failed.action, place)
-        return of(storage, run.id)[-1]
+        again = draft(run, failed.action, place, created_at=storage.now())
+        storage.run_all(insertion(again))
+        return again
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +112,59 @@ class Place:
     trade_id: str | None
 
 
-def _insert(storage: Storage, run: Execution, action: Action, place: Place, *, dry_run: bool = False) -> None:
-    storage.run(
+def draft(
+    run: Execution, action: Action, place: Place, *, created_at: datetime, dry_run: bool = False
+) -> LedgerAction:
+    """Return a planned action that is not in the ledger yet."""
+    assert run.account_id is not None
+    return LedgerAction(
+        execution_id=run.id,
+        seq=place.seq,
+        plan_version=place.version,
+        group_index=place.group_index,
+        step_index=place.step_index,
+        action=action,
+        automation_id=run.automation_id,
+        account_id=run.account_id,
+        status="planned",
+        timestamp_ms=None,
+        baseline=None,
+        exchange_user_id=None,
+        key_fingerprint=None,
+        client_id=client_id(run.id, place.trade_id, place.step_index) if action.has_client_id else None,
+        answer=None,
+        error=None,
+        new_trade_id=None,
+        sent_at=None,
+        created_at=created_at,
+        dry_run=dry_run,
+    )
+
+
+def insertion(drafted: LedgerAction) -> Statement:
+    """Return what puts a planned action into the ledger."""
+    return (
         "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, params, "
         "automation_id, account_id, status, client_id, dry_run, created_at) "
         "VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,?,{now})",
-        run.id,
-        place.seq,
-        place.version,
-        place.group_index,
-        place.step_index,
-        type(action).__name__,
-        action.target,
-        action.as_dict(),
-        run.automation_id,
-        run.account_id,
-        client_id(run.id, place.trade_id, place.step_index) if action.has_client_id else None,
-        dry_run,
+        drafted.execution_id,
+        drafted.seq,
+        drafted.plan_version,
+        drafted.group_index,
+        drafted.step_index,
+        type(drafted.action).__name__,
+        drafted.action.target,
+        drafted.action.as_dict(),
+        drafted.automation_id,
+        drafted.account_id,
+        drafted.client_id,
+        drafted.dry_run,
     )
+
+
+def drop_planned(run: Execution) -> Statement:
+    """Return what takes the actions of an execution away that were never sent."""
+    return ("DELETE FROM axisor_actions WHERE execution_id = ? AND status = 'planned'", run.id)
 
 
 def client_id(execution_id: str, trade_id: str | None, step_index: int) -> str:
@@ -179,22 +190,45 @@ def settle(
 
     Not fenced: what the exchange answered is true whoever holds the account by now. A settled action is final.
     """
+    settled = _settlement(sent, status, answer=answer, error=error, new_trade_id=new_trade_id)
+    replaces = sent.action.replaces if isinstance(sent.action, OpenPosition) else None
+    if not (status == "confirmed" and new_trade_id and replaces):
+        storage.run_all(settled)
+        return
     with storage.write():
-        touched = storage.run(
-            "UPDATE axisor_actions SET status = ?, answer = COALESCE(?, answer), error = ?, new_trade_id = ?, "
-            "settled_at = CASE WHEN ? = 'unknown' THEN NULL ELSE {now} END "
-            "WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')",
-            status,
-            dict(answer) if answer else None,
-            dict(error) if error else None,
-            new_trade_id,
-            status,
-            sent.execution_id,
-            sent.seq,
-        )
-        replaces = sent.action.replaces if isinstance(sent.action, OpenPosition) else None
-        if touched and status == "confirmed" and new_trade_id and replaces:
+        if storage.run_all(settled):
             lineage.replaced(storage, sent.account_id, replaces, new_trade_id, sent.execution_id)
+
+
+def settlement_at_end(run: Execution, done: LedgerAction, ended: str) -> Statement:
+    """Return what settles a confirmed action in the commit in which its run has made the execution ``ended``.
+
+    It touches no row where the run did not do so, or the action was settled by another.
+    """
+    sql, *params = _settlement(done, "confirmed", answer=done.answer, new_trade_id=done.new_trade_id)
+    only_then = " AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? AND status = ?)"
+    return (sql + only_then, *params, run.id, run.fence, ended)
+
+
+def _settlement(
+    sent: LedgerAction,
+    status: ActionStatus,
+    *,
+    answer: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+    new_trade_id: str | None = None,
+) -> Statement:
+    settled_at = "NULL" if status == "unknown" else "{now}"
+    return (
+        f"UPDATE axisor_actions SET status = ?, answer = COALESCE(?, answer), error = ?, new_trade_id = ?, "  # noqa: S608
+        f"settled_at = {settled_at} WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')",
+        status,
+        dict(answer) if answer else None,
+        dict(error) if error else None,
+        new_trade_id,
+        sent.execution_id,
+        sent.seq,
+    )
 
 
 def unsend(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> None:
@@ -293,7 +327,12 @@ def unsettled(
 def recent(
     storage: Storage, automation_id: str, *, account_id: str, seconds: float, kind: str | None = None
 ) -> list[LedgerAction]:
-    """Return what this automation did (or may have done) on an account in the last ``seconds``, newest first."""
+    """Return what this automation did (or may have done) on an account in the last ``seconds``, newest first.
+
+    Raises:
+        Refused: the ledger was pruned, and does not reach so far back (``ledger_pruned``).
+    """
+    horizon.check(storage, automation_id, seconds)
     of_kind = "" if kind is None else "AND kind = ?"
     rows = storage.rows(
         f"SELECT {_COLUMNS} FROM axisor_actions WHERE automation_id = ? AND account_id = ? "  # noqa: S608

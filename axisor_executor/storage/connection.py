@@ -7,6 +7,7 @@ that clock plus ``?`` seconds and ``{for_update}`` for a row lock (SQLite's writ
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,8 +34,12 @@ _POSTGRES = {
     "later": "clock_timestamp()+?*interval '1 second'",
     "for_update": "FOR UPDATE",
 }
-_LIMITS = "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+_BEGIN = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
 """A worker that is frozen inside a transaction must not freeze those that meet its locks."""
+_BEGIN_DURABLE = _BEGIN + "SET LOCAL synchronous_commit TO on; "
+
+Statement = tuple[Any, ...]
+"""SQL, and its parameters behind it."""
 
 BROKEN = (peewee.OperationalError, peewee.InterfaceError)
 """What a lost connection, a full disk or a stopped server looks like."""
@@ -81,28 +86,17 @@ class Storage:
                 self.database.close()
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def write(self, *, durable: bool = False) -> Iterator[None]:
         """Run the block in one transaction: committed as a whole, or not at all.
 
         SQLite takes the write lock at once (``BEGIN IMMEDIATE``): an upgrade in mid-transaction could fail.
+
+        Args:
+            durable: have it on disk when it has committed, however the server is set up: what was promised to a
+                caller, or is about to be sent, must survive a crash of the database.
         """
-        with self.connection(), self.database.atomic("IMMEDIATE") if self.is_sqlite else self.database.atomic():
-            if not self.is_sqlite:
-                self.run(_LIMITS)
-            yield
-
-    def commit_durably(self) -> None:
-        """Inside :meth:`write`: have this transaction on disk when it has committed, however the server is set up.
-
-        What was promised to a caller, or is about to be sent, must survive a crash of the database.
-        """
-        if not self.is_sqlite:
-            self.run("SET LOCAL synchronous_commit TO on")
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Inside :meth:`write`: undo only this block when it raises."""
-        with self.database.savepoint():
+        begin = "IMMEDIATE" if self.is_sqlite else _BEGIN_DURABLE if durable else _BEGIN
+        with self.connection(), self.database.atomic(begin):
             yield
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -118,6 +112,32 @@ class Storage:
         """Run a statement and return how many rows it touched."""
         return int(self._execute(sql, params).rowcount)
 
+    def run_all(self, *statements: Statement) -> int:
+        """Run statements one after the other and return how many rows the last one touched.
+
+        They go to PostgreSQL in one round trip. When one fails, those behind it are not run. Inside :meth:`write`.
+        """
+        return int(self._execute_all(statements).rowcount)
+
+    def one_after(self, *statements: Statement) -> tuple[Any, ...] | None:
+        """Run statements as :meth:`run_all` does, and return the first row of the last one."""
+        row: tuple[Any, ...] | None = self._execute_all(statements).fetchone()
+        return row
+
+    def attempt(self, sql: str, *params: Any) -> None:
+        """Inside :meth:`write`: run a statement that may fail; when it does, only it is undone.
+
+        Raises:
+            peewee.PeeweeException: it failed.
+        """
+        try:
+            self.run_all(("SAVEPOINT attempt",), (sql, *params), ("RELEASE SAVEPOINT attempt",))
+        except BROKEN:
+            raise
+        except peewee.PeeweeException:
+            self.run("ROLLBACK TO SAVEPOINT attempt")
+            raise
+
     def now(self) -> datetime:
         """Return the database's clock, the only one that leases and due times know."""
         row = self.one("SELECT {now}")
@@ -125,26 +145,39 @@ class Storage:
         return instant(row[0])
 
     def _execute(self, sql: str, params: tuple[Any, ...]) -> Any:
-        text = self._translated.get(sql)
-        if text is None:
-            text = sql
-            for name, fragment in self._fragments.items():
-                text = text.replace("{" + name + "}", fragment)
-            if not self.is_sqlite:
-                text = text.replace("%", "%%").replace("?", "%s")
-            self._translated[sql] = text
+        text = self._translated.get(sql) or self._translate(sql)
+        values = tuple(self._bind(value) for value in params)
+        if not self.database.is_closed():
+            return self.database.execute_sql(text, values)
         with self.connection():
-            return self.database.execute_sql(text, tuple(self._bind(value) for value in params))
+            return self.database.execute_sql(text, values)
+
+    def _execute_all(self, statements: tuple[Statement, ...]) -> Any:
+        if self.is_sqlite:
+            return [self._execute(sql, tuple(params)) for sql, *params in statements][-1]
+        text = "; ".join(sql for sql, *_ in statements)
+        return self._execute(text, tuple(value for _, *params in statements for value in params))
+
+    def _translate(self, sql: str) -> str:
+        text = sql
+        for name, fragment in self._fragments.items():
+            text = text.replace("{" + name + "}", fragment)
+        if not self.is_sqlite:
+            text = text.replace("%", "%%").replace("?", "%s")
+        self._translated[sql] = text
+        return text
 
     def _bind(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return _storable_text(value)
+        if isinstance(value, (dict, list)):
+            return json_text(value)
         if isinstance(value, datetime):
             # Text with an offset is right for columns with a zone and (the monolith's) without one, whatever the
             # session's zone; SQLite compares texts, so there it has none.
             value = value.astimezone(UTC)
             return value.strftime("%Y-%m-%d %H:%M:%S.%f") if self.is_sqlite else value.isoformat(" ")
-        if isinstance(value, (dict, list)):
-            return json.dumps(_storable(value), separators=(",", ":"), ensure_ascii=False)
-        return _storable(value)
+        return value
 
     def _reason(self, error: Exception) -> str:
         """Return the first line of a driver's message; one that quotes a part of the URL is not shown."""
@@ -173,18 +206,34 @@ class Storage:
         self.database.close_all()
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_NUL = "\\u0000"
+
+
+def json_text(value: Any) -> str:
+    """Return a document as it is stored."""
+    text = _encode(value)
+    return text if text.isascii() and _NUL not in text else _encode(_storable(value))
+
+
 def _storable(value: Any) -> Any:
     """Return a value without what PostgreSQL refuses in texts: NUL and halves of surrogate pairs.
 
     Both come in with messages of others (a plugin's error), and must not keep a run from being recorded.
     """
     if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+        return _storable_text(value)
     if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_storable(item) for item in value]
     return value
+
+
+def _storable_text(value: str) -> str:
+    if value.isascii() and "\0" not in value:
+        return value
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def instant(value: Any) -> datetime:
@@ -223,7 +272,32 @@ def _sqlite(url: str, pool: int) -> Any:
 
 
 class _Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee has no types
-    """A pool that hands ids over as text, also where the monolith's columns are of the type ``uuid``."""
+    """A pool that hands ids over as text, also where the monolith's columns are of the type ``uuid``.
+
+    A transaction begins together with its first statement, which saves a round trip.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._begins = threading.local()
+        super().__init__(*args, **kwargs)
+
+    def begin(self, statements: str = _BEGIN) -> None:
+        self._begins.with_ = statements
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        return super().execute_sql(self._take_begin() + sql, params)
+
+    def commit(self) -> None:
+        if not self._take_begin():
+            super().commit()
+
+    def rollback(self) -> None:
+        if not self._take_begin():
+            super().rollback()
+
+    def _take_begin(self) -> str:
+        statements: str = self._begins.__dict__.pop("with_", "")
+        return statements
 
     def _initialize_connection(self, connection: Any) -> None:
         from psycopg2.extensions import new_type, register_type  # of PostgreSQL only

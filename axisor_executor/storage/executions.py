@@ -15,7 +15,7 @@ from typing import Any, Literal
 from axisor_executor.automation import Lane
 from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import leases, tradelog
-from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
+from axisor_executor.storage.connection import Statement, Storage, document, instant, maybe_instant
 
 Status = Literal["queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled"]
 WaitFor = Literal["retry", "lease", "rate", "reconcile", "paused"]
@@ -111,58 +111,57 @@ def claim(storage: Storage, execution_id: str, *, worker_id: str, lease_seconds:
     account is another execution's (then it waits in line for the lease).
     """
     with storage.write():
-        execution = lock(storage, execution_id)
-        if execution is None or execution.is_over or not _is_due(storage, execution):
+        taken = storage.rows(_TAKE + _DUE + _TAKEN, worker_id, execution_id)
+        if not taken:
+            # Whether one that runs was left behind is told by its lease, read with its row held.
+            held = lock(storage, execution_id)
+            runs = held is not None and held.status == "running"
+            if held is None or held.is_over or (runs and leases.is_live(storage, held.id, held.fence)):
+                return None
+            taken = storage.rows(_TAKE + ("" if runs else _DUE) + _TAKEN, worker_id, execution_id)
+        if not taken:
             return None
-        if execution.status == "running" and leases.is_live(storage, execution.id, execution.fence):
-            return None
-        fence = execution.fence + 1
-        if execution.account_id and not leases.take(
-            storage, execution.account_id, execution.id, worker_id=worker_id, fence=fence, seconds=lease_seconds
+        run = from_row(taken[0])
+        if run.account_id and not leases.take(
+            storage, run.account_id, run.id, worker_id=worker_id, fence=run.fence, seconds=lease_seconds
         ):
-            storage.run(
-                "UPDATE axisor_executions SET status = 'waiting', wait_for = 'lease', due_at = {later} WHERE id = ?",
-                2 * lease_seconds,
-                execution_id,
-            )
+            storage.run(_STAND_IN_LINE, 2 * lease_seconds, run.id)
             return None
-        storage.run(
-            "UPDATE axisor_executions SET status = 'running', wait_for = NULL, due_at = NULL, fence = ?, "
-            "worker_id = ?, started_at = COALESCE(started_at, {now}) WHERE id = ?",
-            fence,
-            worker_id,
-            execution_id,
-        )
-        return get(storage, execution_id)
+        return run
 
 
-def _is_due(storage: Storage, execution: Execution) -> bool:
-    if execution.status != "waiting" or execution.wait_for == "lease" or execution.due_at is None:
-        return True
-    return execution.due_at <= storage.now()
+_TAKE = (
+    "UPDATE axisor_executions SET status = 'running', wait_for = NULL, due_at = NULL, fence = fence + 1, "
+    "worker_id = ?, started_at = COALESCE(started_at, {now}) WHERE id = ?"
+)
+_DUE = (
+    " AND (status = 'queued' OR (status = 'waiting' AND (wait_for = 'lease' OR due_at IS NULL OR due_at <= {now})))"
+)
+_TAKEN = f" RETURNING {COLUMNS}"
+_STAND_IN_LINE = (
+    "UPDATE axisor_executions SET status = 'waiting', wait_for = 'lease', due_at = {later}, fence = fence - 1, "
+    "started_at = CASE WHEN fence = 1 THEN NULL ELSE started_at END WHERE id = ?"  # as if it had not been taken
+)
 
 
-def store_plan(storage: Storage, run: Execution, plan: Mapping[str, Any], version: int) -> None:
-    """Keep the decision of a run (inside the caller's transaction); the one before it stays in ``old_plans``.
+def plan_statement(storage: Storage, run: Execution, plan: Mapping[str, Any], version: int) -> Statement:
+    """Return what keeps the decision of a run; the one before it stays in ``old_plans``.
 
-    Raises:
-        LeaseLost: the run was given up for dead in the meantime.
+    It touches no row when the run was given up for dead in the meantime.
     """
-    row = storage.one("SELECT plan, old_plans FROM axisor_executions WHERE id = ? {for_update}", run.id)
-    old = list(document(row[1]) or []) if row else []
-    if row and row[0] is not None:
-        old.append(document(row[0]))
-    _guarded(
-        storage.run(
-            "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "
-            "WHERE id = ? AND fence = ? AND status = 'running'",
-            dict(plan),
-            version,
-            old or None,
-            run.id,
-            run.fence,
-        ),
-        run,
+    old: list[Any] = []
+    if run.plan_version:
+        row = storage.one("SELECT plan, old_plans FROM axisor_executions WHERE id = ? {for_update}", run.id)
+        assert row is not None
+        old = [*(document(row[1]) or []), *([] if row[0] is None else [document(row[0])])]
+    return (
+        "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "
+        "WHERE id = ? AND fence = ? AND status = 'running'",
+        dict(plan),
+        version,
+        old or None,
+        run.id,
+        run.fence,
     )
 
 
@@ -211,33 +210,32 @@ def finish(
     plan: Mapping[str, Any] | None = None,
     account: tuple[str | None, str | None] = (None, None),
     trade_log: tuple[tradelog.Entry, ...] = (),
+    behind: tuple[Statement, ...] = (),
 ) -> Next | None:
     """End the execution: status, result and the TradeLog in one commit. The account goes to the next in line.
 
     ``plan`` is a decision to wait, which is kept for the record. ``account`` is (id, name), for an execution whose
-    account was found out only in this run.
+    account was found out only in this run. ``behind`` is what belongs into the same commit; its last statement touches
+    one row only if the execution has ended so, or nothing is committed.
 
     Raises:
         LeaseLost: the run was given up for dead in the meantime; nothing was written.
     """
+    ended = (
+        "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
+        "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
+        "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'",
+        status,
+        dict(result),
+        dict(error) if error else None,
+        account[0],
+        account[1],
+        run.id,
+        run.fence,
+    )
     with storage.write():
-        if plan is not None:
-            store_plan(storage, run, plan, run.plan_version + 1)
-        _guarded(
-            storage.run(
-                "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
-                "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
-                "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'",
-                status,
-                dict(result),
-                dict(error) if error else None,
-                account[0],
-                account[1],
-                run.id,
-                run.fence,
-            ),
-            run,
-        )
+        before = () if plan is None else (plan_statement(storage, run, plan, run.plan_version + 1),)
+        _guarded(storage.run_all(*before, ended, *behind), run)
         tradelog.write(storage, trade_log)
         return _hand_over(storage, run, lease_seconds)
 
@@ -247,7 +245,9 @@ def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next |
 
     The lease row is locked first: a claim that is just joining the line has then committed, and is seen.
     """
-    if run.account_id is None or not leases.hold(storage, run.account_id, run.id, run.fence):
+    if run.account_id is None or leases.free_unless_awaited(storage, run.account_id, run.id, run.fence):
+        return None
+    if not leases.hold(storage, run.account_id, run.id, run.fence):
         return None
     skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
     row = storage.one(

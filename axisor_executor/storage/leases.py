@@ -78,6 +78,30 @@ def reserve(storage: Storage, name: str, execution_id: str, *, seconds: float) -
     )
 
 
+def free_unless_awaited(storage: Storage, name: str, execution_id: str, fence: int) -> bool:
+    """Give back the lease of a run for which nobody stands in line; return whether it was given back.
+
+    It is locked first, by a statement of its own: a claim that is just joining the line has then committed, and is
+    seen.
+    """
+    held = "account_id = ? AND execution_id = ? AND fence = ?"
+    return bool(
+        storage.run_all(
+            (f"SELECT 1 FROM axisor_leases WHERE {held} {{for_update}}", name, execution_id, fence),  # noqa: S608
+            (
+                f"DELETE FROM axisor_leases WHERE {held} AND NOT EXISTS ("  # noqa: S608
+                "SELECT 1 FROM axisor_executions WHERE account_id = ? AND status = 'waiting' AND wait_for = 'lease' "
+                "AND id <> ?)",
+                name,
+                execution_id,
+                fence,
+                name,
+                execution_id,
+            ),
+        )
+    )
+
+
 def free(storage: Storage, name: str) -> None:
     """Give the lease back."""
     storage.run("DELETE FROM axisor_leases WHERE account_id = ?", name)

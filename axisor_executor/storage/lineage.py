@@ -32,6 +32,19 @@ def current_id(storage: Storage, account_id: str, trade_id: str) -> str:
     return str(row[0])
 
 
+def original_id(storage: Storage, account_id: str, trade_id: str) -> str:
+    """Return the id of the trade that ``trade_id`` began as on this account (itself where it replaced nothing)."""
+    row = storage.one(
+        "WITH RECURSIVE line(id, depth) AS (SELECT CAST(? AS TEXT), 0 UNION ALL "
+        "SELECT l.old_id, line.depth + 1 FROM axisor_trade_lineage l JOIN line ON l.new_id = line.id "
+        "WHERE l.account_id = ? AND line.depth < 1000) SELECT id FROM line ORDER BY depth DESC LIMIT 1",
+        trade_id,
+        account_id,
+    )
+    assert row is not None
+    return str(row[0])
+
+
 def ancestors(storage: Storage, account_id: str, trade_ids: Collection[str]) -> dict[str, str]:
     """Return ``{id: id of the trade now}`` for the given trades and every trade that they replaced."""
     origin = {trade_id: trade_id for trade_id in trade_ids}

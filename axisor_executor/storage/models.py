@@ -288,6 +288,17 @@ class SessionRow(Model):
         table_name = "axisor_sessions"
 
 
+class HorizonRow(Model):
+    """``axisor_horizon``: one row; what ended, and what had sent something, before may have been pruned."""
+
+    id = IntegerField(primary_key=True)
+    ended = InstantField()
+    acted = InstantField()
+
+    class Meta:
+        table_name = "axisor_horizon"
+
+
 MONOLITH = (ExchangeRow, AccountRow, AutomationRow, TradeLogRow)
-OWN = (ExecutionRow, ActionRow, LeaseRow, SwitchRow, LineageRow, WorkerRow, CountsRow, TokenRow, SessionRow)
+OWN = (ExecutionRow, ActionRow, LeaseRow, SwitchRow, LineageRow, WorkerRow, CountsRow, TokenRow, SessionRow, HorizonRow)
 MODELS = (*MONOLITH, *OWN)

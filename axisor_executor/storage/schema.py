@@ -110,7 +110,12 @@ CREATE TABLE axisor_sessions (
     digest TEXT PRIMARY KEY, token_id TEXT NOT NULL, created_at [INSTANT] NOT NULL, expires_at [INSTANT] NOT NULL);
 """
 
-MIGRATIONS: tuple[str, ...] = (_OWN_1, _OWN_2, _OWN_3, _OWN_4, _OWN_5)
+_OWN_6 = """
+CREATE TABLE axisor_horizon (
+    id SMALLINT PRIMARY KEY CHECK (id = 1), ended [INSTANT] NOT NULL, acted [INSTANT] NOT NULL);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_OWN_1, _OWN_2, _OWN_3, _OWN_4, _OWN_5, _OWN_6)
 
 
 def missing_monolith_tables(storage: Storage) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from axisor_executor.storage.accounts import Account, config_of
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.plans import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,18 @@ class Sending:
     key_fingerprint: str
 
 
-def begin(storage: Storage, run: Execution, planned: LedgerAction, sending: Sending, *, account: Account) -> None:
+def begin(
+    storage: Storage,
+    run: Execution,
+    planned: LedgerAction,
+    sending: Sending,
+    *,
+    account: Account,
+    plan: Plan | None = None,
+) -> None:
     """Commit that a request is about to leave, if nothing forbids it: lease, fence, keys, switches, unresolved actions.
+
+    A ``plan`` that is not in the ledger yet is committed with it.
 
     Raises:
         Changed: the account is not what it was when it was read; look again.
@@ -34,23 +45,33 @@ def begin(storage: Storage, run: Execution, planned: LedgerAction, sending: Send
         LeaseLost: another run may act on the account now; this one must not.
         Held: a switch or an unresolved action holds it back.
     """
-    with storage.write():
-        storage.commit_durably()
+    with storage.write(durable=True):
         _check(storage, run, planned, account)
-        touched = storage.run(
-            "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, exchange_user_id = ?, "
-            "key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
-            "WHERE execution_id = ? AND seq = ? AND status = 'planned' AND NOT dry_run",
-            sending.timestamp_ms,
-            dict(sending.baseline),
-            sending.exchange_user_id,
-            sending.key_fingerprint,
-            planned.action.as_dict(),
-            planned.execution_id,
-            planned.seq,
+        touched = storage.run_all(
+            *([] if plan is None or plan.is_kept else plan.statements()),
+            (
+                "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, exchange_user_id = ?, "
+                "key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
+                "WHERE execution_id = ? AND seq = ? AND plan_version = ? AND status = 'planned' AND NOT dry_run "
+                "AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? AND status = 'running' "
+                "AND plan_version >= ?)",
+                sending.timestamp_ms,
+                dict(sending.baseline),
+                sending.exchange_user_id,
+                sending.key_fingerprint,
+                planned.action.as_dict(),
+                planned.execution_id,
+                planned.seq,
+                planned.plan_version,
+                run.id,
+                run.fence,
+                planned.plan_version,
+            ),
         )
         if touched != 1:
             raise LeaseLost(f"action {planned.seq} of execution {run.id} is not planned any more")
+    if plan is not None:
+        plan.is_kept = True
 
 
 def rehearse(
@@ -85,38 +106,60 @@ def rehearse(
 
 
 def _check(storage: Storage, run: Execution, planned: LedgerAction, account: Account) -> None:
-    switches.share(storage)
-    if not leases.hold_live(storage, planned.account_id, run.id, run.fence):
+    """Look at everything at once, the run and its lease held; what is out of order is then told in detail."""
+    row = storage.one_after(
+        *switches.held_still(storage),
+        ("SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? {for_update}", run.id, run.fence),
+        (
+            _NOW.format(lock="" if storage.is_sqlite else "FOR UPDATE OF l", now="{now}"),
+            planned.automation_id,
+            account.id,
+            planned.account_id,
+            run.id,
+            run.fence,
+        ),
+    )
+    if row is None and not leases.hold_live(storage, planned.account_id, run.id, run.fence):
         raise LeaseLost(
             f"execution {run.id} no longer holds account {planned.account_id}", account_id=planned.account_id
         )
-    _check_account(storage, planned, account)
-    switches.check(
-        storage,
-        planned.action,
-        exchange=account.exchange_slug,
-        account_id=planned.account_id,
-        automation_id=planned.automation_id,
+    _check_account(planned, account, row)
+    *_, any_switch, any_unresolved = row or (True, True)
+    if any_switch:
+        switches.check(
+            storage,
+            planned.action,
+            exchange=account.exchange_slug,
+            account_id=planned.account_id,
+            automation_id=planned.automation_id,
+        )
+    if any_unresolved:
+        _check_unresolved(storage, planned)
+
+
+_NOW = """
+SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials, a.config,
+    EXISTS (SELECT 1 FROM axisor_switches),
+    EXISTS (
+        SELECT 1 FROM axisor_actions o WHERE o.account_id = l.account_id AND o.status IN ('sending', 'unknown')
+        AND o.execution_id <> l.execution_id
     )
-    _check_unresolved(storage, planned)
-
-
-_ACCOUNT_NOW = """
-SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials, a.config
-FROM user_exchange_accounts u LEFT JOIN "Automation" a ON a.id = ? WHERE u.id = ?
+FROM axisor_leases l
+CROSS JOIN user_exchange_accounts u
+LEFT JOIN "Automation" a ON a.id = ?
+WHERE u.id = ? AND l.account_id = ? AND l.execution_id = ? AND l.fence = ? AND l.until > {now} {lock}
 """
 
 
-def _check_account(storage: Storage, planned: LedgerAction, account: Account) -> None:
+def _check_account(planned: LedgerAction, account: Account, row: tuple[Any, ...] | None) -> None:
     """Let only those keys sign that are in the database now, of the account that the automation is bound to now.
 
     Behind its first request a group binds, also where the automation was deleted, became dry, or something was switched
     off.
     """
-    row = storage.one(_ACCOUNT_NOW, planned.automation_id, account.id)
     if row is None or row[4] != account.credentials:
         raise _changed(planned, account, f"the credentials of account {account.name} were changed")
-    automation_id, bound_to, is_active, account_is_active, _, config = row
+    automation_id, bound_to, is_active, account_is_active, _, config, *_ = row
     has_begun = planned.step_index > 0
     if bound_to != account.id and not (automation_id is None and has_begun):
         if has_begun:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from axisor_executor.automation import Action, OpenPosition
 from axisor_executor.errors import Held
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Statement, Storage, instant
 
 Scope = Literal["all", "exchange", "account", "automation"]
 Mode = Literal["paused", "reduce_only"]
@@ -57,10 +57,9 @@ def listed(storage: Storage) -> list[Switch]:
     return [Switch(row[0], row[1], row[2], row[3], instant(row[4])) for row in rows]
 
 
-def share(storage: Storage) -> None:
-    """Hold the switches still until the caller's transaction ends (SQLite's writers are alone anyway)."""
-    if not storage.is_sqlite:
-        storage.run("SELECT pg_advisory_xact_lock_shared(?)", _LOCK)
+def held_still(storage: Storage) -> tuple[Statement, ...]:
+    """Return what holds the switches still until a transaction ends (SQLite's writers are alone anyway)."""
+    return () if storage.is_sqlite else (("SELECT pg_advisory_xact_lock_shared(?)", _LOCK),)
 
 
 def check_pause(storage: Storage, *, exchange: str, account_id: str, automation_id: str) -> None:

@@ -46,9 +46,14 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
     Raises:
         IdempotencyConflict: the key belongs to another job of this user.
     """
+    while (taken := _record(storage, new)) is None:
+        pass  # the first one of the key was there, and was pruned before it could be read
+    return taken
+
+
+def _record(storage: Storage, new: NewExecution) -> tuple[Execution, bool] | None:
     execution_id = uuid7()
-    with storage.write():
-        storage.commit_durably()
+    with storage.write(durable=True):
         twin = _waiting_twin(storage, new) if new.collapses else None
         inserted = storage.run(
             "INSERT INTO axisor_executions (id, user_id, automation_id, automation_type, account_id, account_name, "
@@ -75,7 +80,8 @@ def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
             found = get(storage, execution_id)
             assert found is not None
             return found, True
-        return _first_of(storage, new), False
+        first = _first_of(storage, new)
+        return None if first is None else (first, False)
 
 
 def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
@@ -133,7 +139,7 @@ def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, tw
     )
 
 
-def _first_of(storage: Storage, new: NewExecution) -> Execution:
+def _first_of(storage: Storage, new: NewExecution) -> Execution | None:
     row = storage.one(
         f"SELECT {COLUMNS} FROM axisor_executions "  # noqa: S608
         "WHERE (user_id = ? AND idempotency_key = ?) OR message_id = ?",
@@ -141,7 +147,8 @@ def _first_of(storage: Storage, new: NewExecution) -> Execution:
         new.idempotency_key,
         new.message_id,
     )
-    assert row is not None
+    if row is None:
+        return None
     first = from_row(row)
     if first.job != dict(new.job):
         raise IdempotencyConflict(

@@ -40,23 +40,22 @@ def write(storage: Storage, entries: tuple[Entry, ...]) -> None:
     for entry in entries:
         now = datetime.now(UTC)
         try:
-            with storage.savepoint():
-                storage.run(
-                    'INSERT INTO "TradeLog" (id, user_id, automation_id, trade_id, status, action, pnl, amount, price, '
-                    "error_message, executed_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                    str(uuid4()),
-                    entry.user_id,
-                    entry.automation_id,
-                    entry.trade_id,
-                    entry.status,
-                    entry.action,
-                    entry.pnl,
-                    entry.amount,
-                    None if entry.price is None else float(entry.price),
-                    entry.error_message,
-                    now,
-                    now,
-                )
+            storage.attempt(
+                'INSERT INTO "TradeLog" (id, user_id, automation_id, trade_id, status, action, pnl, amount, price, '
+                "error_message, executed_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+                str(uuid4()),
+                entry.user_id,
+                entry.automation_id,
+                entry.trade_id,
+                entry.status,
+                entry.action,
+                entry.pnl,
+                entry.amount,
+                None if entry.price is None else float(entry.price),
+                entry.error_message,
+                now,
+                now,
+            )
         except peewee.IntegrityError:
             say.debug(f"No TradeLog row: automation {entry.automation_id} or user {entry.user_id} is not there")
         except BROKEN:

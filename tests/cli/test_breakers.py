@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from axisor_executor.errors import Rejected, Unavailable
-from axisor_executor.limits.breaker import AccountRef, Breakers
+from axisor_executor.errors import PluginError, Rejected, Unavailable
+from axisor_executor.limits.breaker import AccountRef, Breakers, PluginRef
 from axisor_executor.shared import Shared
 from tests.cli.conftest import Commands
 from tests.harness.world import World
@@ -51,10 +51,25 @@ def test_status_shows_them(commands: Commands, is_open: None) -> None:
 
 
 def test_reset(commands: Commands, is_open: None) -> None:
-    assert commands("breakers", "reset", EXCHANGE).stdout == f"{EXCHANGE}: calls go through again.\n"
+    assert commands("breakers", "reset", EXCHANGE).stdout == f"{EXCHANGE}: let through again.\n"
     assert [one["name"] for one in commands.json("breakers")] == ["acc456"]
     assert commands("breakers", "reset", EXCHANGE).stdout == f"{EXCHANGE} has no breaker that is open.\n"
     commands("breakers", "reset", "acc456")
+    assert commands.json("breakers") == []
+
+
+def test_a_plugin(commands: Commands, world: World) -> None:
+    shared = Shared(world.settings.redis_url, world.settings.queue_prefix)
+    breakers = Breakers(shared, world.settings, lambda _: None)
+    for number in range(world.settings.plugin_breaker_failures):
+        plugin = PluginRef("axisor-moon", "3.1", f"auto-{number}")
+        breakers.report_plugin(plugin, good=False, failure=PluginError("axisor-moon 3.1 [moon]: KeyError"))
+    shared.close()
+    (found,) = commands.json("breakers")
+    assert (found["name"], found["plugin"], found["exchange"], found["accountId"]) == (*["axisor-moon"] * 2, None, None)
+    assert "decisions" in commands("breakers").stdout
+    assert "Breaker    axisor-moon: " in commands("status").stdout
+    assert commands("breakers", "reset", "axisor-moon").stdout == "axisor-moon: let through again.\n"
     assert commands.json("breakers") == []
 
 

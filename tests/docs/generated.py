@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import yaml
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from axisor_executor import errors
@@ -183,7 +184,10 @@ def _allowed(hint: Any, field: FieldInfo, schema: Mapping[str, Any]) -> str:
     ]
     if choices:
         return ", ".join(choices)
-    return "a list of texts" if schema.get("type") == "array" else str(schema.get("type", "text"))
+    if schema.get("type") == "array":
+        models = [found for found in _parts(hint) if isinstance(found, type) and issubclass(found, BaseModel)]
+        return f"a list of objects: {', '.join(models[0].model_fields)}" if models else "a list of texts"
+    return str(schema.get("type", "text"))
 
 
 def _parts(hint: Any) -> Iterator[Any]:

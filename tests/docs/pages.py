@@ -11,7 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-PLUGIN_READMES = tuple(sorted((ROOT / "plugins").glob("*/README.md")))
+PLUGIN_READMES = tuple(
+    sorted(found for folder in ("plugins", "examples") for found in (ROOT / folder).glob("*/README.md"))
+)
 WRITES = os.environ.get("WRITE_DOCS") == "1"
 """With ``WRITE_DOCS=1`` the tests write the generated regions instead of comparing them."""
 

@@ -15,7 +15,7 @@ PATHS = re.compile(
     r"`((?:axisor_executor|plugins|tests|docs|scripts)/[\w./-]*|(?:run|storage|credentials|exchange|observe|automation|"
     r"limits|embedded|demo|cli)/[\w.]*|\w+\.py)`"
 )
-ELSEWHERE = ("axisor_time_stop.py", "test_time_stop.py")
+ELSEWHERE = ("axisor_time_stop.py", "test_time_stop.py", "tests/test_rules.py")
 _SKIPPED = {".git", "build", "dist", "site", "node_modules"}
 _HOSTS = ("py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs", "index" + "-url")
 _HOMES = ("/" + "home/", "/" + "Users/", "/" + "root/", "/" + "work/")

@@ -17,6 +17,7 @@ from axisor_executor.automation.actions import ACTIONS
 from axisor_executor.exchange import LNMarketsClient
 from axisor_executor.exchange.base import ExchangeClient, ExchangeOptions, Trade
 from axisor_executor.exchange.networks import Network
+from axisor_executor.exchange.simulation import SimulatedClient, Simulation, SimulationOptions
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.observe.finished import Finished
 from axisor_executor.plugins import Found, load
@@ -69,6 +70,12 @@ class TestHooks:
         methods = {name for name in vars(ExchangeClient) if not name.startswith("_")}
         options = {field.name for field in dataclasses.fields(ExchangeOptions)}
         assert methods | options <= named(section(PLUGINS, "axisor_register_exchanges"))
+
+    def test_everything_of_a_simulation_is_named(self) -> None:
+        members = {name for name in vars(Simulation) if not name.startswith("_")}
+        members |= {name for name in vars(SimulatedClient) if not name.startswith("_")}
+        options = {field.name for field in dataclasses.fields(SimulationOptions)}
+        assert members | options <= named(section(PLUGINS, "axisor_register_simulations"))
 
 
 class TestClient:
@@ -202,6 +209,9 @@ class TestTraps:
 
         reason = self.reason(axisor_register_automations=hookspecs.hookimpl(axisor_register_automations))
         self.check(trap, reason)
+
+    def test_another_hook_api(self) -> None:
+        self.check("it was built for another hook API", self.reason(axisor_hook_api="9.0"))
 
     def test_not_importable(self) -> None:
         def broken() -> Any:

@@ -14,6 +14,7 @@ from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.storage.models import AccountRow, AutomationRow, ExchangeRow
+from axisor_executor.storage.plans import Plan
 from axisor_executor.storage.sending import Sending
 from axisor_executor.storage.taking import NewExecution
 
@@ -82,7 +83,9 @@ class Ledger:
     def plan(self, run: Execution, *steps: Action) -> list[LedgerAction]:
         """Commit a plan of one group, as this version of the run."""
         decision = Act(groups=(Group("act", steps or (ENTRY,), trade_id=(steps or (ENTRY,))[0].target),), action="act")
-        return actions.plan(self.storage, self.get(run.id), decision, {"seen": {}})
+        plan = Plan(self.storage, self.get(run.id), decision, {"seen": {}}, self.actions(run))
+        plan.keep()
+        return self.actions(run)
 
     def send(self, run: Execution, planned: LedgerAction) -> LedgerAction:
         """Commit that an action's request is about to leave."""

@@ -104,7 +104,7 @@ class TestWhatBinds:
         result = world.settle(execution_id)
         trade = world.trade(account, result["tradeId"])
         assert (puppet.asked, trade["side"], trade["quantity"]) == (2, "sell", 7)
-        assert world.execution(execution_id).plan_version == 2
+        assert world.execution(execution_id).plan_version == 1  # that of the dead was to be committed with its request
 
     def test_a_group_that_has_begun_is_carried_on_as_it_was_decided(
         self, world: World, account: Account, puppet: Puppet

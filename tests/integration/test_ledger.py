@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from axisor_executor.automation import act
 from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import actions, executions, leases
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution, Next
-from tests.integration.ledger import LEASE_SECONDS, Ledger
+from axisor_executor.storage.plans import Plan
+from tests.integration.ledger import ENTRY, LEASE_SECONDS, Ledger
 
 
 @pytest.fixture
@@ -216,7 +218,7 @@ class TestFence:
 
     def test_it_can_not_plan(self, ledger: Ledger, dead: Execution, successor: Execution) -> None:
         with pytest.raises(LeaseLost):
-            executions_plan(ledger, dead)
+            Plan(ledger.storage, dead, act(ENTRY), {}, []).keep()
         assert ledger.actions(dead) == []
         assert ledger.get(dead.id).plan is None
 
@@ -249,9 +251,3 @@ class TestFence:
         assert ledger.claim(dead.id, worker_id="worker-2") is not None
         actions.settle(ledger.storage, sent, "confirmed", new_trade_id="trade-9")
         assert ledger.actions(dead)[0].status == "confirmed"
-
-
-def executions_plan(ledger: Ledger, run: Execution) -> None:
-    """Store a plan with the fence that this run has."""
-    with ledger.storage.write():
-        executions.store_plan(ledger.storage, run, {"decision": "act"}, 1)

@@ -286,6 +286,10 @@ class TestLineage:
         assert lineage.current_id(ledger.storage, "account-1", "trade-1") == "trade-6"
         assert lineage.current_id(ledger.storage, "account-1", "trade-4") == "trade-6"
         assert lineage.current_id(ledger.storage, "account-2", "trade-1") == "trade-1"
+        assert lineage.original_id(ledger.storage, "account-1", "trade-6") == "trade-1"
+        assert lineage.original_id(ledger.storage, "account-1", "trade-3") == "trade-1"
+        assert lineage.original_id(ledger.storage, "account-1", "trade-1") == "trade-1"
+        assert lineage.original_id(ledger.storage, "account-2", "trade-6") == "trade-6"
         origin = lineage.ancestors(ledger.storage, "account-1", ["trade-6", "other"])
         assert origin == {**{f"trade-{number}": "trade-6" for number in range(1, 7)}, "other": "other"}
 

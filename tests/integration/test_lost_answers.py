@@ -23,7 +23,7 @@ from axisor_executor.automation import (
     act,
 )
 from axisor_executor.credentials import SecureCredentials
-from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade
+from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade, clock
 from axisor_executor.settings import RetryPolicy
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
@@ -483,12 +483,15 @@ class TestWhatPluginsMayAskFor:
             assert world.settle(lost["executionId"])["status"] == "completed"
         assert changes.kinds == ["open", "open"]
 
-    def test_nothing_is_sent_while_the_clocks_differ(self, world: World, account: Account, puppet: Puppet) -> None:
+    def test_nothing_is_sent_while_the_clocks_differ(
+        self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Also where the handler read nothing from which the difference could be told."""
         puppet.decision = act(OpenPosition("buy", 100, Decimal(10)))
         automation_id = world.automation(account, "puppet", CONFIG)
         assert world.run(automation_id)["status"] == "completed"
         world.paper.settings(windowSeconds=60, clockOffsetSeconds=20)
+        monkeypatch.setattr(clock, "_compared", {})  # it is this machine that was set, in truth
         with world.changes() as changes:
             result = world.run(automation_id)
         assert (result["status"], result["error"]["code"]) == ("waiting", "clock_skew")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,31 @@ def test_a_worker_takes_jobs_of_any_shape_and_survives_garbage(
     assert max(map(len, told)) < 2_000
     assert "Traceback" not in worker.text()
     assert worker.running
+
+
+HAND_BACK = """
+from dramatiq import Message
+from dramatiq.middleware import CurrentMessage
+from axisor_executor import actors
+given = Message.decode(input().encode())
+CurrentMessage.get_current_message = staticmethod(lambda: given)
+actors._hand_back()
+"""
+
+
+def test_a_message_that_is_handed_back_is_the_same_one(world: World) -> None:
+    """Its execution may be in the ledger: under another id, the job would be carried out twice."""
+    given = message("default", world.job("auto789"))
+    subprocess.run(
+        [sys.executable, "-c", HAND_BACK], env=world.environment(), input=given.encode(), timeout=60, check=True
+    )
+    consumer = world.parts.queue.broker.consume("default", timeout=5000)
+    again = next(consumer)
+    assert again is not None
+    assert (again.message_id, again.message_timestamp) == (given.message_id, given.message_timestamp)
+    assert again.args == given.args
+    consumer.ack(again)
+    consumer.close()
 
 
 FINISHED = (

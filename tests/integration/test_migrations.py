@@ -25,6 +25,8 @@ OWN = {
     "axisor_workers",
     "axisor_tokens",
     "axisor_sessions",
+    "axisor_counts",
+    "axisor_horizon",
     "axisor_schema",
 }
 

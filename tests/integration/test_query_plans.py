@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from axisor_executor import exposition
-from axisor_executor.storage import figures, leftover
+from axisor_executor.storage import figures, horizon, leftover, pruning
 from axisor_executor.storage.connection import Storage
 from tests.harness.world import World
 
@@ -89,6 +90,25 @@ def test_metrics(world: World, plans: Plans) -> None:
     exposition.render(world.parts)
     assert len(plans.found) == 3
     assert plans.without_an_index() == []
+
+
+def test_pruning(world: World, plans: Plans) -> None:
+    world.open_trade(world.account())
+    long_ago = world.storage.now() - timedelta(seconds=LONG_AGO)
+    world.storage.run("UPDATE axisor_executions SET finished_at = ?", long_ago)
+    world.storage.run("UPDATE axisor_actions SET sent_at = ?, settled_at = ?", long_ago, long_ago)
+    plans.found.clear()
+    wanted = pruning.ages(world.storage, horizon.LEAST_SECONDS, acted_older_than=horizon.LEAST_SECONDS)
+    pruning.count(world.storage, wanted.before)
+    *_, done = pruning.prune(world.storage, wanted, rest=lambda _: None)
+    assert done.kept == {"trade_open": 1}, "for which the ledger was searched for the end of its trade"
+    assert plans.without_an_index() == []
+    assert {sql.split(" FROM")[0] for sql, _ in plans.found} == {
+        "SELECT COUNT(*)",
+        "SELECT id, status, finished_at",
+        "SELECT id",
+        "SELECT 1",
+    }
 
 
 def test_a_query_without_an_index_is_found(world: World, plans: Plans) -> None:

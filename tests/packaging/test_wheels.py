@@ -18,7 +18,9 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PLUGINS = ("alerts_apprise", "auto_entry", "margin_guard", "paper_exchange", "tp_sl")
-DISTRIBUTIONS = {"": "axisor_executor", **{name: f"axisor_{name}" for name in PLUGINS}}
+EXAMPLES = ("dca_entry", "laddered_take_profit", "trailing_stop")
+FOLDERS = {**dict.fromkeys(PLUGINS, "plugins"), **dict.fromkeys(EXAMPLES, "examples")}
+DISTRIBUTIONS = {"": "axisor_executor", **{name: f"axisor_{name}" for name in FOLDERS}}
 _MADE = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", ".*")
 
 
@@ -46,7 +48,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
     for name in ("setup.cfg", "pyproject.toml", "LICENSE", "README.md"):
         if (pytestconfig.rootpath / name).exists():
             shutil.copy(pytestconfig.rootpath / name, copy)
-    for name in ("axisor_executor", "plugins"):
+    for name in ("axisor_executor", "plugins", "examples"):
         shutil.copytree(pytestconfig.rootpath / name, copy / name, ignore=_MADE)
     return copy
 
@@ -55,7 +57,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
 def wheels(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The wheels by package, built with the build backend that is installed here."""
     folder = tmp_path_factory.mktemp("wheels")
-    projects = [sources, *(sources / "plugins" / name for name in PLUGINS)]
+    projects = [sources, *(sources / folder / name for name, folder in FOLDERS.items())]
     options = ["--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={folder}"]
     _run(sys.executable, "-m", "pip", "wheel", *options, *projects, cwd=folder)
     return {package: next(folder.glob(f"{package}-*.whl")) for package in DISTRIBUTIONS.values()}
@@ -113,7 +115,8 @@ class TestWheels:
 
     @pytest.mark.parametrize("package", DISTRIBUTIONS.values())
     def test_every_file_is_in(self, wheels: dict[str, Path], sources: Path, package: str) -> None:
-        root = sources if package == "axisor_executor" else sources / "plugins" / package.removeprefix("axisor_")
+        name = package.removeprefix("axisor_")
+        root = sources if package == "axisor_executor" else sources / FOLDERS[name] / name
         files = {str(file.relative_to(root)) for file in (root / package).rglob("*") if file.is_file()}
         with zipfile.ZipFile(wheels[package]) as archive:
             assert files <= set(archive.namelist())
@@ -139,7 +142,7 @@ class TestInstalled:
 
     def test_all_plugins_are_found(self, environment: Callable[[str], Path], everything: Path, tmp_path: Path) -> None:
         shown = _run(environment("axisor-executor"), "plugins", cwd=tmp_path, PYTHONPATH=str(everything))
-        for automation_type in ("auto_entry", "margin_guard", "tp_sl"):
+        for automation_type in ("auto_entry", "margin_guard", "tp_sl", *EXAMPLES):
             assert automation_type in shown
         assert "failed" not in shown.lower()
 
@@ -149,15 +152,34 @@ class TestInstalled:
     ) -> None:
         _run(environment("python"), "-W", "error", "-c", f"import {package}", cwd=tmp_path, PYTHONPATH=str(everything))
 
-    @pytest.mark.parametrize("plugin", [name for name in PLUGINS if name != "paper_exchange"])
+    @pytest.mark.parametrize("plugin", [name for name in FOLDERS if name != "paper_exchange"])
     def test_a_plugin_is_found_alone(
         self, environment: Callable[[str], Path], wheels: dict[str, Path], plugin: str, tmp_path: Path
     ) -> None:
         _add(environment, tmp_path, wheels[f"axisor_{plugin}"])
         shown = _run(environment("axisor-executor"), "plugins", cwd=tmp_path, PYTHONPATH=str(tmp_path))
-        assert [name for name in PLUGINS if re.search(rf"\b{name}\b", shown)] == [plugin]
+        assert [name for name in FOLDERS if re.search(rf"\b{name}\b", shown)] == [plugin]
 
-    @pytest.mark.parametrize("plugin", PLUGINS)
+    def test_a_new_plugin_is_made_built_and_tested(self, environment: Callable[[str], Path], tmp_path: Path) -> None:
+        """Made by the command that the wheel brings, from the templates that are in the wheel."""
+        _run(environment("axisor-executor"), "new-plugin", "calm_exit", cwd=tmp_path)
+        project, installed = tmp_path / "axisor-calm-exit", tmp_path / "installed"
+        options = ["--no-deps", "--no-build-isolation", "--no-index", f"--wheel-dir={tmp_path}"]
+        _run(sys.executable, "-m", "pip", "wheel", *options, project, cwd=tmp_path)
+        (wheel,) = tmp_path.glob("axisor_calm_exit-0.1.0-*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        assert packed == {f"axisor_calm_exit/{name}" for name in ("__init__.py", "rules.py", "py.typed")}
+        assert "<" in next(found for found in _metadata(wheel).get_all("Requires-Dist", []) if "executor" in found)
+        installed.mkdir()
+        _add(environment, installed, wheel)
+        shown = _run(environment("axisor-executor"), "plugins", cwd=tmp_path, PYTHONPATH=str(installed))
+        assert re.search(r"^calm_exit .* loaded", shown, re.MULTILINE), shown
+
+        shutil.rmtree(project / "axisor_calm_exit")  # what is tested is what the wheel holds
+        _run(environment("python"), "-m", "pytest", "-q", cwd=project, PYTHONPATH=str(installed))
+
+    @pytest.mark.parametrize("plugin", FOLDERS)
     def test_a_plugin_is_tested_alone(
         self, environment: Callable[[str], Path], wheels: dict[str, Path], plugin: str, sources: Path, tmp_path: Path
     ) -> None:
@@ -166,7 +188,7 @@ class TestInstalled:
         _add(environment, installed, wheels[f"axisor_{plugin}"])
         # Its folder as it is, but for the package: what is imported is what the wheel holds.
         packages = shutil.ignore_patterns("axisor_*")
-        shutil.copytree(sources / "plugins" / plugin, project, ignore=packages)
+        shutil.copytree(sources / FOLDERS[plugin] / plugin, project, ignore=packages)
 
         options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
         _run(environment("python"), "-m", "pytest", *options, "tests", cwd=project, PYTHONPATH=str(installed))

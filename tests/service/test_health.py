@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from axisor_executor.embedded import PrivateRedis
-from axisor_executor.errors import Unavailable
-from axisor_executor.limits.breaker import AccountRef
+from axisor_executor.errors import PluginError, Unavailable
+from axisor_executor.limits.breaker import AccountRef, PluginRef
 from axisor_executor.service import create_app
 from axisor_executor.storage import tokens
 from tests.harness.world import World
@@ -95,6 +95,16 @@ def test_an_open_breaker_degrades(world: World, admin: Client) -> None:
     assert found["status"] == "degraded"
     assert [(one["exchange"], one["state"]) for one in found["breakers"]] == [("lnmarkets@host", "open")]
     assert found["problems"] == ["calls to the exchange lnmarkets@host are held back"]
+
+
+def test_so_does_a_plugin_that_fails_again_and_again(world: World, admin: Client) -> None:
+    worker_row(world)
+    for number in range(world.settings.plugin_breaker_failures):
+        plugin = PluginRef("axisor-moon", "3.1", f"auto-{number}")
+        world.parts.breakers.report_plugin(plugin, good=False, failure=PluginError("axisor-moon 3.1 [moon]: oh no"))
+    found = admin.get(PATH)
+    assert (found["status"], [one["plugin"] for one in found["breakers"]]) == ("degraded", ["axisor-moon"])
+    assert found["problems"] == ["the plugin axisor-moon fails again and again, its automations wait"]
 
 
 def test_without_redis_it_is_unhealthy_and_jobs_are_taken_all_the_same(world: World, own_redis: PrivateRedis) -> None:

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from axisor_executor import exposition
+from axisor_executor.errors import PluginError
+from axisor_executor.limits.breaker import PluginRef
 from axisor_executor.observe import metrics
 from axisor_executor.observe.counting import Histogram, counts
 from axisor_executor.storage.models import ExecutionRow
@@ -138,6 +140,16 @@ def test_an_exchange_that_is_away_shows_as_its_breaker(world: World) -> None:
     found = scrape(world)
     assert found.value("axisor_exchange_breakers_open", exchange="lnmarkets") == 1
     assert found.value("axisor_exchange_requests_held_back_total", reason="circuit") >= 1
+
+
+def test_so_does_a_plugin_that_fails_again_and_again(world: World) -> None:
+    for number in range(world.settings.plugin_breaker_failures):
+        plugin = PluginRef("axisor-tp-sl", "0.1", f"auto-{number}")
+        world.parts.breakers.report_plugin(plugin, good=False, failure=PluginError("axisor-tp-sl 0.1 [tp_sl]: oh no"))
+    found = scrape(world)
+    assert found.value("axisor_plugin_breakers_open", plugin="axisor-tp-sl") == 1
+    assert found.value("axisor_plugin_breakers_open", plugin="axisor-margin-guard") == 0
+    assert found.value("axisor_exchange_breakers_open", exchange="lnmarkets") == 0
 
 
 def test_while_redis_is_away_the_rest_is_told(world: World) -> None:

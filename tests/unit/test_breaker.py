@@ -311,6 +311,7 @@ class TestTelling:
             "exchange": None,
             "accountId": MAIN.id,
             "accountName": MAIN.name,
+            "plugin": None,
             "changesOnly": False,
             "state": "open",
             "failedProbes": 0,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextvars
+import decimal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from axisor_executor.errors import AxisorError, PluginError, Refused
+from axisor_executor.errors import AxisorError, LeaseLost, PluginError, Refused
 from axisor_executor.plugins import Found
 from axisor_executor.run.deciding import MOST_HUNG, Deciders
 
@@ -74,6 +76,22 @@ class TestAnswers:
         variable = contextvars.ContextVar("variable", default="unset")
         variable.set("the caller's")
         assert deciders.ask(OTHER, "decide()", variable.get, 5) == "the caller's"
+
+    def test_what_it_changes_there_stays_its_own(self, deciders: Deciders) -> None:
+        """A decimal context is shared by reference: its precision would be the core's from then on."""
+        variable = contextvars.ContextVar("variable", default="unset")
+        before = str(Decimal(1) / 3)
+
+        def call() -> str:
+            variable.set("the plugin's")
+            decimal.getcontext().prec = 3
+            decimal.getcontext().traps[decimal.Inexact] = True
+            return "done"
+
+        assert deciders.ask(OTHER, "decide()", call, 5) == "done"
+        assert (variable.get(), str(Decimal(1) / 3)) == ("unset", before)
+        again = deciders.ask(OTHER, "decide()", lambda: (variable.get(), str(Decimal(1) / 3)), 5)
+        assert again == ("unset", before)
 
     def test_threads_are_reused(self, deciders: Deciders) -> None:
         names = {deciders.ask(OTHER, "decide()", threading.get_ident, 5) for _ in range(20)}
@@ -148,6 +166,51 @@ class TestErrors:
 
         with pytest.raises(PluginError, match=r"^axisor-other 1\.2 \[other\]: Unspeakable: "):
             deciders.ask(OTHER, "decide()", call, 5)
+
+    def test_an_error_whose_message_hangs_costs_the_time_that_it_has(self, deciders: Deciders, hang: Hang) -> None:
+        class Endless(Exception):
+            def __str__(self) -> str:
+                return hang()
+
+        def call() -> None:
+            raise Endless
+
+        with pytest.raises(PluginError) as caught:
+            deciders.ask(OTHER, "decide()", call, 0.05)
+        assert caught.value.code == "plugin_timeout"
+
+    def test_one_of_ours_that_only_the_core_raises_is_its_own_fault(self, deciders: Deciders) -> None:
+        def call() -> None:
+            raise LeaseLost("give it up")
+
+        with pytest.raises(PluginError) as caught:
+            deciders.ask(OTHER, "decide()", call, 5)
+        assert str(caught.value) == (
+            "axisor-other 1.2 [other]: decide() raised LeaseLost, which only the core raises: give it up"
+        )
+
+    def test_one_of_ours_that_breaks_when_it_is_looked_at(self, deciders: Deciders) -> None:
+        class Trap(Refused):
+            def __getattribute__(self, name: str) -> Any:
+                if name == "message":
+                    raise SystemExit("don't look")
+                return super().__getattribute__(name)
+
+        def call() -> None:
+            raise Trap("m")
+
+        with pytest.raises(PluginError, match=r"^axisor-other 1\.2 \[other\]: Trap \(it can't be told: SystemExit\)"):
+            deciders.ask(OTHER, "decide()", call, 5)
+
+    def test_what_the_core_raised_below_it_passes_as_it_is(self, deciders: Deciders) -> None:
+        error = ConnectionError("the database is away")
+
+        def call() -> None:
+            raise error
+
+        with pytest.raises(ConnectionError) as caught:
+            deciders.ask(OTHER, "decide()", call, 5, is_ours=lambda one: one is error)
+        assert caught.value is error
 
 
 class TestHanging:

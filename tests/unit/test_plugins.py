@@ -107,6 +107,16 @@ class TestLoading:
         assert list(registry.exchanges) == ["moon"]
         assert registry.plugins[0].exchanges == ("moon",)
 
+    def test_simulations_are_registered_by_slug(self) -> None:
+        @hookimpl
+        def axisor_register_simulations(register: Callable[[str, Any], None]) -> None:
+            register("moon", factory)
+
+        factory = raising(AssertionError())
+        registry = load([of("moon", axisor_register_simulations=axisor_register_simulations)])
+        assert registry.simulations == {"moon": factory}
+        assert (registry.plugins[0].simulations, registry.plugins[0].exchanges) == (("moon",), ())
+
 
 @hookimpl
 def axisor_register_automation(register: Any) -> None:
@@ -239,6 +249,23 @@ class TestSameName:
         assert caught.value.code == "plugin_conflict"
         for name in ("'moon'", "axisor-one 1.2 [one]", "axisor-two 1.2 [two]", "AXISOR_DISABLED_PLUGINS"):
             assert name in caught.value.message
+
+    def test_two_plugins_for_one_simulation_too(self) -> None:
+        def simulation(name: str, *slugs: str) -> Found:
+            @hookimpl
+            def axisor_register_simulations(register: Callable[[str, Any], None]) -> None:
+                for slug in slugs:
+                    register(slug, raising(AssertionError()))
+
+            return of(name, axisor_register_simulations=axisor_register_simulations)
+
+        with pytest.raises(PluginError, match=r"simulation 'moon' .*axisor-one .*axisor-two ") as caught:
+            load([simulation("one", "moon"), simulation("two", "moon")])
+        assert caught.value.code == "plugin_conflict"
+        twice = load([simulation("one", "moon", "moon"), simulation("two", "")])
+        assert "registers simulation 'moon' twice" in reason_of(twice, "one")
+        assert "a simulation needs a slug and a factory" in reason_of(twice, "two")
+        assert twice.simulations == {}
 
     def test_two_plugins_for_one_exchange_too(self) -> None:
         def exchange(name: str, slug: str) -> Found:

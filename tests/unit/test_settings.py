@@ -91,7 +91,9 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert (settings.breaker_failures, settings.breaker_refusals) == (5, 2)
     assert (settings.breaker_probe_seconds, settings.breaker_probe_limit_seconds) == (2, 15)
     assert settings.breaker_account_probe_seconds == 300
-    assert (settings.recovery_seconds, settings.lease_seconds) == (5, 6)
+    assert (settings.plugin_breaker_failures, settings.plugin_breaker_window_seconds) == (5, 300)
+    assert settings.plugin_breaker_probe_seconds == 10
+    assert (settings.recovery_seconds, settings.lease_seconds) == (2, 6)
     assert (settings.shutdown_seconds, settings.decide_seconds) == (25, 20)
     assert settings.db_pool == 32
     assert settings.disabled_plugins == settings.required_plugins == ()
@@ -136,6 +138,9 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         AXISOR_BREAKER_PROBE_SECONDS="23",
         AXISOR_BREAKER_PROBE_LIMIT_SECONDS="24",
         AXISOR_BREAKER_ACCOUNT_PROBE_SECONDS="25",
+        AXISOR_PLUGIN_BREAKER_FAILURES="26",
+        AXISOR_PLUGIN_BREAKER_WINDOW_SECONDS="27",
+        AXISOR_PLUGIN_BREAKER_PROBE_SECONDS="28",
         AXISOR_RECOVERY_SECONDS="7",
         AXISOR_LEASE_SECONDS="8",
         AXISOR_SHUTDOWN_SECONDS="9",
@@ -164,13 +169,14 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [
         value
         for name, value in settings
-        if name.endswith("_seconds") and not re.match("alert|rate|breaker|.*cache", name)
+        if name.endswith("_seconds") and not re.match("alert|rate|breaker|plugin_breaker|.*cache", name)
     ]
     assert seconds == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     assert (settings.private_calls_per_second, settings.public_calls_per_second) == (2.5, 0.5)
     assert (settings.source_address, settings.rate_wait_seconds, settings.rate_processes) == ("rack-7", 0.1, 12)
     breaker = [value for name, value in settings if name.startswith("breaker_")]
     assert breaker == [21, 22, 23, 24, 25]
+    assert [value for name, value in settings if name.startswith("plugin_breaker_")] == [26, 27, 28]
     assert (settings.db_pool, settings.http_requests_per_minute) == (11, 12)
     assert settings.metrics_per_account is True
     assert (settings.disabled_plugins, settings.required_plugins) == (("a", "b"), ("c",))

@@ -1,13 +1,14 @@
 """The test kit for handlers: contexts and trades that behave like real ones."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from axisor_executor import arithmetic
-from axisor_executor.automation import AutomationConfig, AutomationHandler, act
+from axisor_executor.automation import AutomationConfig, AutomationHandler, OpenPosition, OwnEntry, act
 from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData, Unavailable
-from axisor_executor.testing import make_context, make_cross_position, make_trade
+from axisor_executor.testing import NOW, make_context, make_cross_position, make_trade
 
 D = Decimal
 
@@ -59,6 +60,26 @@ def test_the_lineage_is_followed():
     assert seen.job.trade_id == "c"
     assert seen.trade().id == "c"
     assert context(lineage={"a": "b", "b": "a"}).current_id("a") in ("a", "b")
+
+
+def test_it_leads_back_to_the_trade_as_it_began():
+    first, last = make_trade(id="a", state="closed"), make_trade(id="c", quantity=50)
+    seen = context(trade_id="a", lineage={"a": "b", "b": "c"}, running=[last], finished=[first])
+    assert seen.original_trade(seen.trade()) == first
+    alone = make_trade()
+    assert context(running=[alone], finished=None).original_trade(alone) == alone
+    with pytest.raises(StaleData) as missing:
+        context(lineage={"a": "c"}, running=[last]).original_trade(last)
+    assert missing.value.code == "original_trade_missing"
+
+
+def test_entries_are_those_since_then_the_newest_first():
+    order = OpenPosition("buy", 100, Decimal(10))
+    old, newer, newest = (OwnEntry(NOW - timedelta(days=days), order, "unknown") for days in (7, 3, 1))
+    seen = context(entries=[old, newer, newest])
+    assert seen.own_entries(NOW - timedelta(days=7)) == (newest, newer)
+    with pytest.raises(Unavailable):
+        context(entries=None).own_entries(NOW)
 
 
 def test_trades_are_found_in_every_state():

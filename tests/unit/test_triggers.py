@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,7 @@ from axisor_margin_guard import MarginGuard
 from axisor_tp_sl import TpSl
 
 NOW = Decimal(50_000)
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 ACTS = Would("act", frozenset({("t", ("close_position",))}))
 WAITS = Would("wait")
 PRICES = st.integers(10_001, 999_999).map(lambda halves: halves * PRICE_STEP)
@@ -178,7 +180,8 @@ class TestTheHandlers:
 
 class TestReads:
     def test_each_fact_is_read_once_and_an_error_stays_one(self) -> None:
-        reads = PlainReads(running_trades=(make_trade(),), free_balance=None, own=(make_trade(),))
+        lineage = {"v": "w", "w": "x", "x": "y"}
+        reads = PlainReads(running_trades=(make_trade(),), free_balance=None, own=(make_trade(),), lineage=lineage)
         known = Remembered(reads)
         for price in (1, 2):
             at = known.at(Decimal(price))
@@ -187,10 +190,11 @@ class TestReads:
             at.open_orders()
             at.own_trades()
             at.finished("x")
-            assert at.current_id("x") == "x"
+            assert (at.current_id("x"), at.original_id("x")) == ("y", "v")
+            assert list(at.own_entries(SINCE)) == []
             with pytest.raises(StaleData):
                 at.balance()
-        assert sorted(reads.asked) == ["balance", "finished", "open_orders", "own_trades", "running"]
+        assert sorted(reads.asked) == ["balance", "finished", "open_orders", "own_entries", "own_trades", "running"]
 
     @given(price=PRICES)
     def test_only_the_pl_of_what_runs_is_moved(self, price: Decimal) -> None:

@@ -12,7 +12,7 @@ from axisor_executor.errors import CredentialsError, ExchangeError, Unavailable
 from axisor_executor.exchange.answers.fields import UnreadableAnswer, decode
 from axisor_executor.exchange.base import Answer, ExchangeOptions
 from axisor_executor.exchange.calls.encoding import Body, Query, json_body, query_string
-from axisor_executor.exchange.clock import server_time, skew_seconds
+from axisor_executor.exchange.clock import compared, recently_compared, server_time, skew_seconds
 from axisor_executor.exchange.echoes import said
 from axisor_executor.exchange.failures import (
     Call,
@@ -60,11 +60,20 @@ class Caller:
             SettingsError: the base URL can't be used.
         """
         self.options = options
-        self.last_skew_seconds: float | None = None
+        self._skew: float | None = None
         self._address = address_of(options.base_url)
         self._credentials = credentials
         self._transport = transport or _shared_transport
         self._now = now
+
+    @property
+    def last_skew_seconds(self) -> float | None:
+        """By how many seconds this machine's clock was certainly ahead of the exchange's (below 0: behind).
+
+        At the last answer of this client; before the first, at the last one of this process from the same address, if
+        that is not long ago; else ``None``.
+        """
+        return recently_compared(self._address.base_url, self._now()) if self._skew is None else self._skew
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.options.slug!r}, {self._address.base_url!r})"
@@ -156,10 +165,11 @@ class Caller:
             return failure_without_reply(call, outcome)
         clock = server_time(outcome.headers, cacheable=call.public)
         if clock is not None:
-            self.last_skew_seconds = skew_seconds(outcome.sent_at, outcome.received_at, clock)
-            is_far_off = abs(self.last_skew_seconds) > self.options.window_seconds / 2
+            self._skew = skew = skew_seconds(outcome.sent_at, outcome.received_at, clock)
+            compared(self._address.base_url, skew, self._now())
+            is_far_off = abs(skew) > self.options.window_seconds / 2
             if outcome.status == _UNAUTHORIZED and is_far_off and not call.public:
-                return failure_of_clock(call, self.last_skew_seconds)
+                return failure_of_clock(call, skew)
         if not outcome.is_success:
             return failure_by_status(call, outcome, said(outcome.body, self._credentials, request.headers))
         try:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from axisor_alerts_apprise.sending import Sender
     from axisor_executor.observe.alerts import Alert
 
+axisor_hook_api = "1.0"
+
 VARIABLE = "AXISOR_ALERT_URLS"
 
 

@@ -12,6 +12,8 @@ from axisor_executor.hookspecs import hookimpl
 
 __all__ = ["AutoEntry", "AutoEntryConfig"]
 
+axisor_hook_api = "1.0"
+
 
 class AutoEntry(AutomationHandler[AutoEntryConfig]):
     """Opens one trade for each job whose conditions hold."""

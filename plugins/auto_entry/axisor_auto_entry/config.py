@@ -30,8 +30,8 @@ class AutoEntryConfig(AutomationConfig):
     quantity: Annotated[int, Whole(least=1, most=500_000, unit="USD")] = Field(
         description="The size of the trade in whole USD.", examples=[100]
     )
-    leverage: Annotated[Decimal, Number(least=1, most=100)] = Field(
-        Decimal(10), description="The leverage, a factor.", examples=[10], json_schema_extra={"default": 10}
+    leverage: Annotated[Decimal, Number(least=1, most=100, unit="factor")] = Field(
+        Decimal(10), description="The leverage.", examples=[10], json_schema_extra={"default": 10}
     )
     market: Literal["btcusd"] = Field("btcusd", description="The market; there is one.", examples=["btcusd"])
     stoploss: Annotated[Decimal, Price()] | None = Field(

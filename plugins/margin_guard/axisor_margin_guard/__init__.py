@@ -16,6 +16,8 @@ from axisor_margin_guard.scan import scan
 
 __all__ = ["MarginGuard", "MarginGuardConfig"]
 
+axisor_hook_api = "1.0"
+
 
 class MarginGuard(AutomationHandler[MarginGuardConfig]):
     """Guards the job's trade, with a ``scope`` every running trade in it, or the account's cross position."""

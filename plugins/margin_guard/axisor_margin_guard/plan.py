@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from axisor_executor import arithmetic
-from axisor_executor.automation import AddMargin, ClosePosition, Group, OpenPosition, jsonable
+from axisor_executor.automation import AddMargin, ClosePosition, Group
+from axisor_executor.automation.reducing import remainder
 from axisor_executor.errors import Refused, StaleData
 from axisor_executor.exchange.base import Side, Trade
 from axisor_margin_guard import rules
@@ -136,54 +137,13 @@ def reduce(trade: Trade, config: MarginGuardConfig, price: Decimal, available: i
     remaining = trade.quantity - reduced
     if remaining < arithmetic.MIN_QUANTITY:
         return _close_instead(trade, "remainder_below_1_usd")
-    bound = config.max_reopen_slippage_percent
-    rest = rules.remainder(trade, remaining, price, bound)
-    if rest.at_worst.shortfall > available:
+    rest = remainder(trade, remaining, price, config.max_reopen_slippage_percent)
+    if not rest.is_affordable(available):
         if config.if_unaffordable == "close":
-            return _close_instead(trade, "reduce_unaffordable", **_money(rest, available))
-        raise _unaffordable(trade, rest, price, bound, available)
-    reopen = OpenPosition(
-        side=trade.side,
-        quantity=remaining,
-        leverage=rest.leverage,
-        stoploss=rest.stoploss,
-        takeprofit=rest.takeprofit,
-        replaces=trade.id,
-        reference_price=price,
-        max_slippage_percent=bound,
-    )
-    facts = {"oldTradeId": trade.id, "reducedQuantity": reduced, "remainingQuantity": remaining}
-    group = Group(
-        "reduce_position", (ClosePosition(trade.id), reopen), trade.id, facts=facts | _protection_facts(trade, rest)
-    )
+            return _close_instead(trade, "reduce_unaffordable", **rest.money(available))
+        raise rest.unaffordable(available)
+    group = Group("reduce_position", rest.actions, trade.id, facts=rest.facts)
     return Planned(group, spends=rest.at_worst.shortfall)
-
-
-def _unaffordable(trade: Trade, rest: rules.Remainder, price: Decimal, bound: Decimal, available: int) -> Refused:
-    """Return the refusal of a reduce, with what it would take, and what would let it pass where that is little."""
-    worst, last = rest.at_worst, rest.at_price
-    message = (
-        f"Trade {trade.id}: within max_reopen_slippage_percent ({bound} %) of the last price ({price}), reopening"
-        f" {rest.quantity} USD takes up to {worst.required} sats and the close frees {worst.freed} at least; the"
-        f" balance left for it is {available}, which is {worst.shortfall - available} too little"
-    )
-    if last.shortfall <= available:
-        message += (
-            f". At the last price it would be enough ({last.required} taken, {last.freed} freed): a smaller"
-            " max_reopen_slippage_percent asks for less"
-        )
-    details = {"tradeId": trade.id, "maxReopenSlippagePercent": jsonable(bound), **_money(rest, available)}
-    return Refused(message, code="reduce_unaffordable", details=details)
-
-
-def _money(rest: rules.Remainder, available: int) -> dict[str, int]:
-    return {
-        "required": rest.at_worst.required,
-        "freed": rest.at_worst.freed,
-        "available": available,
-        "requiredAtLastPrice": rest.at_price.required,
-        "freedAtLastPrice": rest.at_price.freed,
-    }
 
 
 def _close_instead(trade: Trade, reason: str, **money: int) -> Planned:
@@ -191,11 +151,3 @@ def _close_instead(trade: Trade, reason: str, **money: int) -> Planned:
     return close(
         trade, reason=reason, oldTradeId=trade.id, reducedQuantity=trade.quantity, remainingQuantity=0, **money
     )
-
-
-def _protection_facts(trade: Trade, rest: rules.Remainder) -> dict[str, Any]:
-    """Return what becomes of stop loss and take profit, where it is not simply kept."""
-    facts: dict[str, Any] = {"dropped": dict(rest.dropped)} if rest.dropped else {}
-    if rest.stoploss is not None and trade.stoploss_trailing_distance is not None:
-        facts["stoplossNoLongerTrailing"] = True  # a new order takes fixed values only
-    return facts

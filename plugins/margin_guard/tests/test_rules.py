@@ -4,10 +4,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from axisor_executor import arithmetic
 from axisor_executor.testing import make_trade
 from axisor_margin_guard import rules
 
@@ -18,7 +17,6 @@ prices = st.integers(20_000, 400_000).map(lambda half_dollars: D(half_dollars) /
 distances = st.integers(1, 19_000).map(lambda half_dollars: D(half_dollars) / 2)
 thresholds = st.integers(500, 10_000).map(lambda hundredths: D(hundredths) / 100)
 percentages = st.integers(1, 10_000).map(lambda hundredths: D(hundredths) / 100)
-leverages = st.integers(100, 10_000).map(lambda hundredths: D(hundredths) / 100)
 
 
 @pytest.mark.parametrize(
@@ -114,120 +112,6 @@ def test_at_least_what_was_asked_is_reduced_and_less_than_a_dollar_more(quantity
     assert 1 <= reduced <= quantity
     assert reduced * 100 >= quantity * percentage
     assert (reduced - 1) * 100 < quantity * percentage
-
-
-@given(sides, st.integers(2, 100_000), prices, leverages, percentages)
-def test_a_reduce_never_raises_the_leverage_or_the_quantity(side, quantity, price, leverage, percentage):
-    trade = make_trade(side=side, quantity=quantity, entry_price=price, leverage=leverage)
-    left = quantity - rules.reduced_quantity(quantity, percentage)
-    assume(left >= 1)
-    rest = rules.remainder(trade, left, price, D(1))
-    assert rest.quantity == left < quantity
-    assert rest.leverage == trade.leverage
-    assert rest.at_price.required >= arithmetic.margin(left, price, leverage)
-    assert rest.at_price.freed <= trade.margin
-
-
-@given(sides, st.integers(100, 100_000), prices, st.integers(1, 20), st.integers(25, 99))
-def test_a_flat_trade_pays_for_its_own_remainder(side, quantity, price, leverage, percentage):
-    """A reduce by a quarter or more, at the entry price and modest leverage, needs nothing of the balance."""
-    trade = make_trade(side=side, quantity=quantity, entry_price=price, leverage=leverage)
-    left = quantity - rules.reduced_quantity(quantity, D(percentage))
-    assume(left >= 1 and trade.margin > 1_000)
-    assert rules.remainder(trade, left, price, D(1)).at_price.shortfall == 0
-
-
-def test_the_lower_of_two_pls_is_counted_on():
-    trade = make_trade(quantity=100, entry_price=50_000, leverage=10, last_price=48_000)
-    optimistic = replace(trade, pl=0)
-    assert rules.freed(trade, D(48_000)) == rules.freed(optimistic, D(48_000))
-    pessimistic = replace(trade, pl=trade.pl - 100)
-    assert rules.freed(pessimistic, D(48_000)) == rules.freed(trade, D(48_000)) - 100
-
-
-@given(
-    sides,
-    st.integers(2, 100_000),
-    prices,
-    leverages,
-    percentages,
-    st.integers(90, 110),
-    st.integers(1, 500).map(lambda hundredths: D(hundredths) / 100),
-    st.tuples(st.integers(-100, 100), st.integers(-100, 100)),
-    st.integers(-5_000, 5_000),
-)
-def test_within_the_bound_the_reopen_can_always_be_paid_for(
-    side, quantity, entry, leverage, percentage, moved, slippage, shares, spread
-):
-    """Wherever within the bound the close and then the reopen happen, whatever P&L the exchange last said."""
-    left = quantity - rules.reduced_quantity(quantity, percentage)
-    assume(left >= 1)
-    price = entry * moved / 100
-    trade = make_trade(side=side, quantity=quantity, entry_price=entry, leverage=leverage, last_price=price)
-    trade = replace(trade, pl=trade.pl + spread)
-    closed_at, reopened_at = (price * (1 + slippage * share / 10_000) for share in shares)
-    rest = rules.remainder(trade, left, price, slippage)
-    counted_on = min(trade.pl, arithmetic.pl(side, quantity, entry, closed_at))
-    back = arithmetic.closing_proceeds(quantity, closed_at, trade.margin, counted_on)
-    assert rest.at_worst.freed <= back
-    assert rest.at_worst.required >= arithmetic.entry_cost(side, left, reopened_at, rest.leverage)
-    assert arithmetic.entry_cost(side, left, reopened_at, rest.leverage) <= back + rest.at_worst.shortfall
-
-
-@pytest.mark.parametrize(("side", "worse_close"), [("buy", "49500"), ("sell", "50500")])
-def test_a_close_hurts_against_the_trade_and_a_reopen_where_bitcoin_is_cheap(side, worse_close):
-    trade = replace(make_trade(side=side, quantity=100), pl=10_000)  # the P&L of the price is the lower one
-    worst = rules.remainder(trade, 50, D(50_000), D(1)).at_worst
-    assert worst.freed == rules.freed(trade, D(worse_close)) - 1
-    assert worst.required == arithmetic.entry_cost(side, 50, D(49_500), D(10))
-
-
-@given(sides, percentages, percentages)
-def test_a_wider_bound_never_asks_for_less(side, one, other):
-    narrow, wide = sorted((one, other))
-    trade = make_trade(side=side, quantity=100)
-    assert (
-        rules.remainder(trade, 50, D(50_000), D(0)).at_price.shortfall
-        <= rules.remainder(trade, 50, D(50_000), narrow).at_worst.shortfall
-        <= rules.remainder(trade, 50, D(50_000), wide).at_worst.shortfall
-    )
-
-
-@pytest.mark.parametrize(
-    ("side", "price", "stoploss", "takeprofit", "kept"),
-    [
-        ("buy", 48_000, 46_000, 55_000, (46_000, 55_000)),
-        ("buy", 48_000, 48_000, 55_000, (None, 55_000)),  # the market is there already
-        ("buy", 48_000, 43_000, 55_000, (None, 55_000)),  # beyond the remainder's liquidation of 43 636.5
-        ("buy", 48_000, 46_000, 48_000, (46_000, None)),
-        ("buy", 48_000, None, None, (None, None)),
-        ("sell", 52_000, 54_000, 45_000, (54_000, 45_000)),
-        ("sell", 52_000, 52_000, 45_000, (None, 45_000)),
-        ("sell", 52_000, 58_000, 45_000, (None, 45_000)),  # beyond 57 778
-        ("sell", 52_000, 54_000, 52_000, (54_000, None)),
-    ],
-)
-def test_stop_loss_and_take_profit_are_kept_where_valid(side, price, stoploss, takeprofit, kept):
-    trade = make_trade(
-        side=side,
-        quantity=100,
-        stoploss=None if stoploss is None else D(stoploss),
-        takeprofit=None if takeprofit is None else D(takeprofit),
-    )
-    rest = rules.remainder(trade, 50, D(price), D(1))
-    assert (rest.stoploss, rest.takeprofit) == kept
-    expected_dropped = {
-        name
-        for name, was, now in (("stoploss", stoploss, kept[0]), ("takeprofit", takeprofit, kept[1]))
-        if was is not None and now is None
-    }
-    assert set(rest.dropped) == expected_dropped
-
-
-@pytest.mark.parametrize(("leverage", "ordered"), [("9.0909090909", "9.09"), ("0.97", "1"), ("12.345", "12.34")])
-def test_a_fractional_leverage_is_cut_to_what_an_order_takes(leverage, ordered):
-    trade = make_trade(quantity=100)
-    assert rules.remainder(replace(trade, leverage=D(leverage)), 50, D(50_000), D(1)).leverage == D(ordered)
 
 
 def test_without_an_entry_price_the_orders_price_counts():

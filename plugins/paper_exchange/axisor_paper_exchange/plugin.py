@@ -20,8 +20,20 @@ from axisor_executor.hookspecs import hookimpl
 if TYPE_CHECKING:
     from axisor_executor.credentials import SecureCredentials
     from axisor_executor.exchange import ClientFactory, ExchangeClient
+    from axisor_executor.exchange.simulation import Simulation, SimulationFactory, SimulationOptions
 
-__all__ = ["DEFAULT_URL", "SLUG", "URL_VARIABLE", "axisor_register_exchanges", "paper_client", "paper_url"]
+__all__ = [
+    "DEFAULT_URL",
+    "SLUG",
+    "URL_VARIABLE",
+    "axisor_register_exchanges",
+    "axisor_register_simulations",
+    "paper_client",
+    "paper_simulation",
+    "paper_url",
+]
+
+axisor_hook_api = "1.0"
 
 SLUG = "paper"
 URL_VARIABLE = "AXISOR_PAPER_URL"
@@ -32,6 +44,19 @@ DEFAULT_URL = "http://127.0.0.1:8089/v3"
 def axisor_register_exchanges(register: Callable[[str, ClientFactory], None]) -> None:
     """Register the client factory of the exchange `paper`."""
     register(SLUG, paper_client)
+
+
+@hookimpl
+def axisor_register_simulations(register: Callable[[str, SimulationFactory], None]) -> None:
+    """Register the engine itself, as a simulation inside the executor's process."""
+    register(SLUG, paper_simulation)
+
+
+def paper_simulation(options: SimulationOptions) -> Simulation:
+    """Return a paper exchange inside this process."""
+    from axisor_paper_exchange.simulation import PaperSimulation
+
+    return PaperSimulation(options)
 
 
 def paper_client(options: ExchangeOptions, credentials: SecureCredentials | None) -> ExchangeClient:

@@ -12,6 +12,8 @@ from axisor_tp_sl.decide import decide
 
 __all__ = ["TpSl", "TpSlConfig"]
 
+axisor_hook_api = "1.0"
+
 
 class TpSl(AutomationHandler[TpSlConfig]):
     """Acts on the trade that the job names, or on the one running trade."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from axisor_executor.exchange import LNMarketsClient
+from axisor_executor.exchange import LNMarketsClient, clock
 from tests.harness.paper import PaperAccount, PaperExchange
 from tests.unit.exchange.trader import client_of
+
+
+@pytest.fixture(autouse=True)
+def nothing_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other test's client has compared the clocks."""
+    monkeypatch.setattr(clock, "_compared", {})
 
 
 @pytest.fixture

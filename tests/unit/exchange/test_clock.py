@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axisor_executor.exchange.clock import server_time, skew_seconds
+from axisor_executor.exchange import clock
+from axisor_executor.exchange.clock import compared, recently_compared, server_time, skew_seconds
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 seconds = st.floats(0, 20, allow_nan=False)
@@ -48,3 +49,30 @@ def test_a_slow_answer_hides_a_difference_and_never_invents_one(
 )
 def test_instant_of_an_answer(headers: dict[str, str], cacheable: bool, instant: datetime | None) -> None:
     assert server_time(headers, cacheable=cacheable) == instant
+
+
+class TestWhatAnotherCallHasShown:
+    @pytest.fixture(autouse=True)
+    def steady(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The steady clock, which the test moves."""
+        steady = [1000.0]
+        monkeypatch.setattr(clock, "_compared", {})
+        monkeypatch.setattr(clock.time, "monotonic", lambda: steady[0])
+        return steady
+
+    def test_it_serves_for_a_while(self, steady: list[float]) -> None:
+        compared("https://a/v3", 1.5, now=500.0)
+        steady[0] += 9.9
+        assert recently_compared("https://a/v3", now=509.9) == 1.5
+        steady[0] += 0.2
+        assert recently_compared("https://a/v3", now=510.1) is None
+
+    def test_it_says_nothing_of_another_address(self) -> None:
+        compared("https://a/v3", 1.5, now=500.0)
+        assert recently_compared("https://b/v3", now=500.0) is None
+
+    @pytest.mark.parametrize("step", [-20.0, -0.6, 0.6, 3600.0])
+    def test_nor_once_this_machines_clock_was_set(self, steady: list[float], step: float) -> None:
+        compared("https://a/v3", 0.0, now=500.0)
+        steady[0] += 1.0
+        assert recently_compared("https://a/v3", now=501.0 + step) is None

@@ -10,12 +10,12 @@ from axisor_paper_exchange.server.orders import limit_of, side_of
 from axisor_paper_exchange.server.paging import page
 from axisor_paper_exchange.server.shapes import cross_order_json, cross_position_json, price_json, transfer_json
 
-__all__ = ["routes"]
+__all__ = ["order_of", "routes"]
 
 
 def new_order(call: Call) -> Answer:
     """Place a market or limit order."""
-    order = call.exchange.cross.place(call.account, _order(call.body()), call.at)
+    order = call.exchange.cross.place(call.account, order_of(call.body()), call.at)
     call.effect("cross_order", order, amount=order.realized, value=price_json(order.price))
     return ok(cross_order_json(order))
 
@@ -88,7 +88,8 @@ def transfers(call: Call) -> Answer:
     return page(call, call.account.cross.transfers, transfer_json)
 
 
-def _order(fields: Fields) -> NewCrossOrder:
+def order_of(fields: Fields) -> NewCrossOrder:
+    """Return the order that a body asks for."""
     price = limit_of(fields)
     quantity = fields.whole("quantity")
     if quantity is None:

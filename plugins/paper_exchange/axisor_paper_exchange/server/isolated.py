@@ -12,12 +12,12 @@ from axisor_paper_exchange.server.orders import limit_of, side_of
 from axisor_paper_exchange.server.paging import page
 from axisor_paper_exchange.server.shapes import price_json, trade_json
 
-__all__ = ["routes"]
+__all__ = ["order_of", "routes"]
 
 
 def new_trade(call: Call) -> Answer:
     """Place a market or limit order."""
-    trade = call.exchange.place(call.account, _order(call.body()), call.at)
+    trade = call.exchange.place(call.account, order_of(call.body()), call.at)
     call.effect("open", trade, amount=trade.margin, value=price_json(trade.price))
     return _shown(call, trade)
 
@@ -123,7 +123,8 @@ def canceled(call: Call) -> Answer:
     return _page(call, call.account.canceled)
 
 
-def _order(fields: Fields) -> NewTrade:
+def order_of(fields: Fields) -> NewTrade:
+    """Return the order that a body asks for."""
     price = limit_of(fields)
     trailing = fields.choice("stoplossMode", "fixed", "trailing", default="fixed") == "trailing"
     return NewTrade(

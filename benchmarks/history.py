@@ -1,0 +1,166 @@
+"""A past for a database: accounts with automations, executions with actions, TradeLog rows and leases, by bulk SQL.
+
+Everything is copied from what one real job has left behind, so rows look as they do, whatever columns there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from benchmarks.stack import Site
+
+DAYS = 730
+"""How far back the past reaches; it is spread evenly."""
+ACTIVE_SHARE = 10
+"""One in so many executions is of the accounts that were there before: they are the ones that jobs come from.
+
+Uncertain ones are of others: an uncertain entry holds back all further ones of its automation.
+"""
+
+_ID = """(substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7' || substr(hash, 1, 3) || '-8' || substr(hash, 4, 3)
+    || '-' || substr(hash, 7, 12))"""
+_PAST = f"""
+CREATE TEMP TABLE past AS
+SELECT n, {_ID} AS id, begun, begun + interval '200 milliseconds' AS ended, o.* FROM (
+    SELECT n, begun, lpad(to_hex((extract(epoch FROM begun) * 1000)::bigint), 12, '0') AS hex, md5(n::text) AS hash,
+        CASE WHEN n % {ACTIVE_SHARE} = 0 THEN n / {ACTIVE_SHARE} % ? ELSE n % ? END AS owner
+    FROM (SELECT n, clock_timestamp() - interval '1 hour' - (? - n) * interval '{DAYS} days' / ? AS begun
+        FROM generate_series(1, ?) n) at
+) made JOIN owners o ON o.number = made.owner
+"""
+_OWNERS = """
+CREATE TEMP TABLE owners AS
+SELECT row_number() OVER (ORDER BY u.created_at, u.id) - 1 AS number, u.id AS account_id, u.user_id, u.account_name,
+    a.id AS automation_id
+FROM user_exchange_accounts u JOIN "Automation" a ON a.user_exchange_account_id = u.id AND a.type = 'auto_entry'
+"""
+
+
+def make_past(site: Site, *, accounts: int, executions: int) -> None:
+    """Add accounts and executions. The site has had a job of its first account's entry carried out."""
+    template = site.accounts[0]
+    done = site.storage.one(
+        "SELECT id FROM axisor_executions WHERE account_id = ? AND status = 'completed' ORDER BY id LIMIT 1",
+        template.id,
+    )
+    assert done is not None, "there is nothing to make a past from"
+    own = len(site.accounts)
+    with site.storage.write():
+        _copy_accounts(site, template.id, accounts)
+        site.storage.run(_OWNERS)
+        site.storage.run("CREATE UNIQUE INDEX ON owners (number)")
+        site.storage.run("ANALYZE owners")
+        site.storage.run(_PAST, own, accounts, executions, executions, executions)
+        _copy_executions(site, str(done[0]))
+        site.storage.run("DROP TABLE past")
+        site.storage.run("DROP TABLE owners")
+    _vacuum(site)
+
+
+def _copy_accounts(site: Site, template: str, accounts: int) -> None:
+    numbers = f"generate_series(1, {accounts - len(site.accounts)}) n"
+    at = "clock_timestamp()"
+    _copy(
+        site,
+        "user_exchange_accounts",
+        {
+            "id": "md5('account' || n)::uuid::text",
+            "user_id": "'past-user-' || n",
+            "account_name": "'Past ' || n",
+            "created_at": at,
+        },
+        f"user_exchange_accounts t, {numbers} WHERE t.id = '{template}'",
+    )
+    _copy(
+        site,
+        "Automation",
+        {
+            "id": "md5(t.type || n)::uuid::text",
+            "user_id": "'past-user-' || n",
+            "user_exchange_account_id": "md5('account' || n)::uuid::text",
+        },
+        f"\"Automation\" t, {numbers} WHERE t.user_exchange_account_id = '{template}'",
+    )
+
+
+def _copy_executions(site: Site, template: str) -> None:
+    owner = {name: f"p.{name}" for name in ("user_id", "automation_id", "account_id")}
+    _copy(
+        site,
+        "axisor_executions",
+        {
+            **owner,
+            "id": "p.id",
+            "account_name": "p.account_name",
+            "message_id": "NULL",
+            "idempotency_key": "NULL",
+            "status": _ended("uncertain", "failed", "completed"),
+            "created_at": "p.begun",
+            "sent_at": "p.begun",
+            "started_at": "p.begun",
+            "finished_at": "p.ended",
+            "expires_at": "p.begun + interval '1 minute'",
+        },
+        f"axisor_executions t, past p WHERE t.id = '{template}' ORDER BY p.n",
+    )
+    _copy(
+        site,
+        "axisor_actions",
+        {
+            "execution_id": "p.id",
+            "automation_id": "p.automation_id",
+            "account_id": "p.account_id",
+            "status": _ended("unknown", "rejected", "confirmed"),
+            "client_id": "'ax-' || p.id || '-e3b0c442-0'",
+            "new_trade_id": "md5('trade' || p.n)::uuid::text",
+            "timestamp_ms": "extract(epoch FROM p.begun) * 1000",
+            "created_at": "p.begun",
+            "sent_at": "p.begun",
+            "settled_at": "p.ended",
+        },
+        f"axisor_actions t, past p WHERE t.execution_id = '{template}' ORDER BY p.n",
+    )
+    _copy(
+        site,
+        "TradeLog",
+        {
+            "id": "md5('log' || p.n)::uuid::text",
+            "user_id": "p.user_id",
+            "automation_id": "p.automation_id",
+            "trade_id": "md5('trade' || p.n)::uuid::text",
+            "executed_at": "p.ended",
+            "created_at": "p.ended",
+        },
+        f"""(SELECT * FROM "TradeLog" WHERE user_id = '{site.accounts[0].user_id}' LIMIT 1) t, past p ORDER BY p.n""",
+    )
+    site.storage.run(
+        "INSERT INTO axisor_leases (account_id, execution_id, worker_id, fence, until) "
+        "SELECT account_id, max(id), 'gone', 1, max(ended) FROM past GROUP BY account_id ON CONFLICT DO NOTHING"
+    )
+
+
+def _ended(uncertain: str, failed: str, done: str) -> str:
+    return f"CASE WHEN p.n % 20000 = 19997 THEN '{uncertain}' WHEN p.n % 50 = 0 THEN '{failed}' ELSE '{done}' END"
+
+
+def _copy(site: Site, table: str, own: Mapping[str, str], source: str) -> None:
+    """Insert rows like ``t`` of the source into a table, with ``own`` expressions for some columns."""
+    columns = [column.name for column in site.storage.database.get_columns(table)]
+    missing = own.keys() - set(columns)
+    assert not missing, f"{table} has no columns {missing}"
+    values = (own.get(column, f't."{column}"') for column in columns)
+    site.storage.run(f'INSERT INTO "{table}" ({_names(columns)}) SELECT {", ".join(values)} FROM {source}')
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _vacuum(site: Site) -> None:
+    """Leave the database as autovacuum would after a while."""
+    connection = site.storage.database.connection()
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+        cursor.execute("CHECKPOINT")
+    connection.autocommit = False
