@@ -40,6 +40,7 @@ from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop, Suspend, held_back
 from axisor_executor.run.follow import HELD_RETRY_SECONDS, Follower, is_overdue
 from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of, present_plan
+from axisor_executor.run.reading import KeptConfigs
 from axisor_executor.run.resolve import Resolved, check_switched_on, find, is_dry_run, resolve
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.run.send import Sender
@@ -86,6 +87,7 @@ class Executor:
             say.warning("AXISOR_MODE=dry_run: this process sends nothing that changes anything")
         self.slots = Slots(self._several_exchanges)
         self.deciders = Deciders()
+        self.configs = KeptConfigs()
         self.stopping = threading.Event()
         self.sender = Sender(storage, max_skew_seconds=settings.max_clock_skew_seconds, live=settings.mode == "live")
         self.settler = Settler(
@@ -327,7 +329,7 @@ class Run:
         account = found.account
         assert account is not None
         deciders, seconds = self.executor.deciders, self.settings.decide_seconds
-        resolved = resolve(self.executor.registry, found, account, self.job, deciders, seconds)
+        resolved = resolve(self.executor.registry, found, account, self.job, deciders, seconds, self.executor.configs)
         self.title, self.action = resolved.registered.handler.title, resolved.action
         alert = check_account(resolved, self.settings.inactive_accounts, self.run.id)
         if alert is not None:

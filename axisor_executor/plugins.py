@@ -34,12 +34,13 @@ _SPECIFIED = frozenset(name for name in vars(hookspecs) if name.startswith(PREFI
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry point that was discovered: nothing of it has been imported."""
+    """An entry point that was discovered: nothing of it has been imported. ``module`` is where its code is."""
 
     name: str
     distribution: str
     version: str
     load: Callable[[], Any]
+    module: str = ""
 
     @property
     def display_name(self) -> str:
@@ -140,6 +141,7 @@ def discover() -> list[Found]:
             distribution=point.dist.name if point.dist else "unknown",
             version=point.dist.version if point.dist else "0",
             load=point.load,
+            module=point.module,
         )
         for point in points
     ]

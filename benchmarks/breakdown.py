@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import statements
 from benchmarks.report import Report, Table, options
-from benchmarks.stack import ROOT, Kind, Site, Stack, Work
+from benchmarks.stack import ROOT, Kind, Site, Stack, Work, glance
 
 ACCOUNTS = 100
 ORDER = {
@@ -124,9 +124,10 @@ def between(stack: Stack, kind: Kind, work: Work, jobs: int, *flags: str) -> tup
             statements.prepare(site.url)
         site.enqueue(work, jobs)
         with watched(site, *flags) as worker:
-            stack.wait_for_changes(max(jobs // 5, 2 * ACCOUNTS if jobs > 3 * ACCOUNTS else 1))
+            every = glance(jobs)
+            stack.wait_for_changes(max(jobs // 5, 2 * ACCOUNTS if jobs > 3 * ACCOUNTS else 1), every=every)
             first = worker.mark()
-            stack.wait_for_changes(jobs * 95 // 100)
+            stack.wait_for_changes(jobs * 95 // 100, every=every)
             last = worker.mark()
             stack.wait_for_changes(jobs)
             site.check(work, jobs)
@@ -139,7 +140,7 @@ def broken_down(stack: Stack, kind: Kind, work: Work, jobs: int) -> tuple[Table,
     first, last = between(stack, kind, work, jobs, "--watch")
     counted = (first, last)
     if kind == "sqlite":
-        counted = between(stack, kind, work, max(jobs // 5, 5), "--statements")
+        counted = between(stack, kind, work, max(jobs // 5, 40), "--statements")
     pure, done = _per_job(plain[0].cpu, plain[1].cpu, plain), last.jobs - first.jobs
     shares: dict[str, tuple[float, float, float]] = {}
     for layer, after in last.layers.items():

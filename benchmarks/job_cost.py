@@ -20,7 +20,7 @@ import psycopg2
 from benchmarks import statements
 from benchmarks.contenders import Axisor, Contender, Durable, Floor, Plain, Skipped, all_contenders
 from benchmarks.report import Report, Table, options
-from benchmarks.stack import Site, Stack, Work, Workers
+from benchmarks.stack import Site, Stack, Work, Workers, glance
 
 SIZES = ((1, 8), (2, 8), (2, 16))
 """Processes and threads (of Node: jobs at once) of each."""
@@ -69,9 +69,9 @@ def measured(stack: Stack, contender: Contender, work: Work, jobs: int, size: tu
         if site.kind == "postgres":
             statements.prepare(site.url)
         with contender.at_work(site, work, jobs, processes=processes, threads=threads) as workers:
-            stack.wait_for_changes(max(jobs // 10, 1), workers=workers)
+            stack.wait_for_changes(max(jobs // 10, 1), workers=workers, every=glance(jobs))
             first = _instant(site, workers)
-            stack.wait_for_changes(jobs * 9 // 10, workers=workers)
+            stack.wait_for_changes(jobs * 9 // 10, workers=workers, every=glance(jobs))
             last = _instant(site, workers)
             largest, memory = workers.largest(), workers.memory()
             stack.wait_for_changes(jobs, workers=workers)

@@ -32,6 +32,7 @@ ROUNDS = 5
 SLOWER, WORTH_US = 1.5, 20.0
 """A statement is shown that takes so many times as long, and so many microseconds a job more."""
 PRUNE_RATE = 50.0
+SETTLED_WITHIN = 60.0
 PRUNE = ("db", "prune", "--older-than", "690d", "--acted-older-than", "690d", "--trades-older-than", "690d", "--json")
 
 
@@ -133,7 +134,7 @@ def pruned(site: Site) -> Findings:
     """Prune while jobs come in, and tell what both did to each other."""
     with site.workers(processes=1, threads=8):
         calm = starts(site, seconds=15)
-        command = [sys.executable, "-m", "axisor_executor.cli", *PRUNE]
+        command = [sys.executable, "-P", "-m", "axisor_executor.cli", *PRUNE]  # not what lies in the current folder
         began = time.monotonic()
         with subprocess.Popen(
             command, env=site.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -158,13 +159,19 @@ def starts(site: Site, *, seconds: float, until: subprocess.Popen[str] | None = 
     jobs = (site.accounts[number % len(site.accounts)].job("entry") for number in range(10**6))
     is_over = (lambda: until.poll() is not None) if until is not None else (lambda: False)
     taken = send(jobs, moments(PRUNE_RATE, seconds), until=is_over)
-    time.sleep(2)
+    deadline = time.monotonic() + SETTLED_WITHIN
+    while (rows := _waited(site)) and any(delay is None for _, delay in rows) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    waited = {id_: delay for id_, delay in rows if delay is not None}
+    return [waited[one.execution_id] for one in taken]
+
+
+def _waited(site: Site) -> list[tuple[str, float | None]]:
     rows = site.storage.rows(
         "SELECT id, EXTRACT(EPOCH FROM started_at - created_at) FROM axisor_executions "
-        "WHERE started_at IS NOT NULL AND created_at > clock_timestamp() - interval '1 hour'"
+        "WHERE created_at > clock_timestamp() - interval '30 minutes'"
     )
-    waited = {str(id_): float(delay) for id_, delay in rows}
-    return [waited[one.execution_id] for one in taken]
+    return [(str(id_), None if delay is None else float(delay)) for id_, delay in rows]
 
 
 def main() -> None:

@@ -65,6 +65,8 @@ FAULTS: tuple[tuple[str, dict[str, float | int | bool]], ...] = (
 STOPPED_SECONDS = 40.0
 """How long a worker stands still: longer than a lease (6 s) and than its silence is borne with (30 s)."""
 REDIS_AWAY_SECONDS = 3.0
+THREADS = 8
+"""Of each worker; sessions come and go with those that are killed, so they may differ by as many."""
 GROWN_MIB, GROWN_COUNT = 3.0, 1.0
 NOTICED = ("has stalled", "has been silent", "Run given up", "dead worker left behind", "is not the one that it was")
 """What the workers say where something was noticed."""
@@ -86,7 +88,7 @@ class Team:
         self._folder = folder
         self._env = env
         self._command = [sys.executable, "-m", "dramatiq", "axisor_executor.actors", "--processes", "1"]
-        self._command += ["--threads", "8"]
+        self._command += ["--threads", str(THREADS)]
         self._outputs: list[Path] = []
         self.lives = 0
         self.spared = self._start()
@@ -269,7 +271,7 @@ def growth(samples: Sequence[Sample]) -> Findings:
         "worker, threads": (lambda one: one.worker.threads, "", GROWN_COUNT),
         "worker, open files": (lambda one: one.worker.files, "", GROWN_COUNT),
         "worker, sockets": (lambda one: one.worker.sockets, "", GROWN_COUNT),
-        "PostgreSQL, sessions of ours": (lambda one: one.sessions, "", GROWN_COUNT),
+        "PostgreSQL, sessions of all": (lambda one: one.sessions, "", THREADS),
         "Redis, sockets": (lambda one: one.redis.sockets, "", GROWN_COUNT),
     }
     for name, (read, unit, most) in measures.items():

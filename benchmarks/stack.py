@@ -416,6 +416,11 @@ class Workers:
         return max(memory_of([pid]).rss for pid in self.pids())
 
 
+def glance(jobs: int) -> float:
+    """Return how often to look whether so many jobs are done, in seconds: often enough for a few, seldom for many."""
+    return min(0.02, jobs / 50_000)
+
+
 def neutral() -> dict[str, str]:
     """Return this process's environment without what would change the package's settings."""
     strange = ("AXISOR_", "PG", "OTEL_", "DRAMATIQ_", "dramatiq_")

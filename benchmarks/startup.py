@@ -65,7 +65,8 @@ class Bench:
         return Imported([float(words[0]) for words in found], found[0][1:])
 
     def _run(self, code: str, env: dict[str, str]) -> list[str]:
-        done = subprocess.run([self.python, "-c", code], env=env, capture_output=True, text=True, check=True)
+        command = [self.python, "-P", "-c", code]  # not what lies in the current folder
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
         return done.stdout.split()
 
     def boot(self, site: Site) -> float:

@@ -56,12 +56,30 @@ class Lineage:
 
 
 class SimulatedAccount:
-    """The one account of a backtest."""
+    """The one account of a backtest. What was read of its trades is kept until it is told to forget."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.client: SimulatedClient = simulation.client(NAME)
         self.lineage = Lineage()
+        self._running: tuple[Trade, ...] | None = None
+        self._open: tuple[Trade, ...] | None = None
+
+    def forget(self) -> None:
+        """Read anew from now on: the market has moved, or something was sent."""
+        self._running = self._open = None
+
+    def running(self) -> tuple[Trade, ...]:
+        """Return the running trades."""
+        if self._running is None:
+            self._running = self.client.running_trades().value
+        return self._running
+
+    def open_orders(self) -> tuple[Trade, ...]:
+        """Return the limit orders that are not filled."""
+        if self._open is None:
+            self._open = self.client.open_trades().value
+        return self._open
 
     def cross_position_now(self) -> CrossPosition:
         """Return the cross position as it is."""
@@ -117,13 +135,13 @@ class SimulatedReads:
     def running(self) -> Sequence[Trade]:
         """Return the running trades."""
         if self._running is None:
-            self._running = self._account.client.running_trades().value
+            self._running = self._account.running()
         return self._running
 
     def open_orders(self) -> Sequence[Trade]:
         """Return the limit orders that are not filled."""
         if self._open is None:
-            self._open = self._account.client.open_trades().value
+            self._open = self._account.open_orders()
         return self._open
 
     def finished(self, trade_id: str) -> Trade | None:

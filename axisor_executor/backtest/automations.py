@@ -200,6 +200,7 @@ class RunningAutomation:
         own_id = None
         if action.has_client_id:
             own_id = client_id(f"{self._number}-{self.tally.jobs}", group.trade_id, step)
+        self._account.forget()
         answer: Trade | CrossOrder = call(self._account.client, action, own_id, (now - _EPOCH) // _MILLISECOND).value
         self.tally.sent[action.kind] += 1
         self._sent += 1

@@ -36,11 +36,14 @@ class Curve:
         self._stride = 1
         self._seen = 0
 
-    def add(self, point: Point) -> None:
-        """Keep a point, if its turn has come."""
-        if self._seen % self._stride == 0:
-            self.points.append(point)
+    def is_due(self) -> bool:
+        """Count one more end of a candle, and tell whether its point is to be kept."""
         self._seen += 1
+        return (self._seen - 1) % self._stride == 0
+
+    def add(self, point: Point) -> None:
+        """Keep a point."""
+        self.points.append(point)
         if len(self.points) >= MOST_POINTS:
             self.points = self.points[::2]
             self._stride *= 2

@@ -116,11 +116,13 @@ class _Stage:
         prices = corners(candle, self.options.path, self._exposure)
         for offset, price in zip(self._offsets, prices, strict=True):
             self._move(candle.time + offset, price)
+        self.account.forget()
         elapsed = self.at - self.start
         sent = sum(one.run() for one in self.automations if one.every == self.length or not elapsed % one.every)
         if sent:
             self._changed()
-        self.measure.curve.add(Point(self.at, self.simulation.equity(NAME), candle.close))
+        if self.measure.curve.is_due():
+            self.measure.curve.add(Point(self.at, self.simulation.equity(NAME), candle.close))
 
     def end(self, candles: CandleFile) -> Backtest:
         """Return what came of it."""

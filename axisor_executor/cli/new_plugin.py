@@ -41,7 +41,8 @@ def new_plugin(
 
     names = name_plugin(name, automation_type=automation_type, installed=_installed())
     folder = folder or Path(names.distribution)
-    made = make(folder, names, Texts(title or names.name.replace("_", " ").title(), description, author))
+    in_words = names.name.replace("_", " ").title()
+    made = make(folder, names, Texts(in_words if title is None else title, description, author))
     click.echo(f"Made {folder}, the plugin of the automation type {names.type}:")
     for path in made:
         click.echo(f"  {path}")

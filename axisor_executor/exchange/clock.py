@@ -58,5 +58,5 @@ def recently_compared(address: str, now: float) -> float | None:
     """Return the skew that an answer has shown lately; ``None`` where none has, or this clock was set since."""
     skew, at, offset = _compared.get(address, (0.0, 0.0, 0.0))
     steady = time.monotonic()
-    holds = 0 < at and steady - at < COMPARED_SECONDS and abs(now - steady - offset) < _STEP_SECONDS
+    holds = at > 0 and steady - at < COMPARED_SECONDS and abs(now - steady - offset) < _STEP_SECONDS
     return skew if holds else None

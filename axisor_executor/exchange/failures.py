@@ -72,7 +72,9 @@ def failure_by_status(call: Call, reply: Reply, said: Mapping[str, str]) -> Exch
         return Unavailable(f"{call}: not processed ({shown})", retry_after=retry_after(reply.headers), details=details)
     if 400 <= status < 500 and status not in _NO_ANSWER:
         code = _REJECTION_CODES.get(status, Rejected.default_code)
-        return Rejected(f"{call}: rejected ({shown})", code=code, status=status, details=details)
+        reason = said.get("message") or said.get("code")
+        refused = "rejected by the exchange" + (f": {reason}" if reason else "")
+        return Rejected(f"{call}: {refused} (HTTP {status})", code=code, status=status, details=details)
     return _open_end(call, shown, details)
 
 

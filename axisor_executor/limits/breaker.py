@@ -1,5 +1,7 @@
 """Circuit breakers: calls that can't succeed are not made, by any process, until a probe has shown that they can.
 
+A plugin that fails whatever it is asked is left alone by the same rules.
+
 Why none off the shelf: pybreaker 1.4 makes every call under the breaker's lock (eight calls of 50 ms through one
 breaker take 400 ms), its Redis storage costs two commands for each healthy call, two instances in the half-open state
 both let a call through, and the time between probes does not grow.
@@ -195,8 +197,9 @@ class Breakers:
             if held.prober == threading.get_ident():
                 self._probed(held, good, failure)
         elif good:
-            with self._lock:
-                self._forget_streaks(circuit)
+            if circuit.name in self._streaks:
+                with self._lock:
+                    self._forget_streaks(circuit)
         elif good is False and self._is_too_much(circuit, plugin.automation_id):
             opening = self._opening(circuit, failure, fingerprint=plugin.version)
             self._opened(opening, alert(opening, None))

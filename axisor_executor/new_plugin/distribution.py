@@ -47,7 +47,8 @@ def _write(folder: Path, path: str, template: str, values: dict[str, str]) -> Pa
     text = (files("axisor_executor.new_plugin") / "template" / template).read_text(encoding="utf-8")
     target = folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(Template(text).substitute(values), encoding="utf-8")
+    with target.open("x", encoding="utf-8") as file:
+        file.write(Template(text).substitute(values))
     return Path(path)
 
 
@@ -59,7 +60,6 @@ def _values(names: Names, texts: Texts) -> dict[str, str]:
         "package": names.package,
         "distribution": names.distribution,
         "class_name": names.class_name,
-        "title": texts.title,
         "quoted_title": _quoted(texts.title),
         "description": texts.description,
         "quoted_description": _quoted(texts.description),

@@ -17,6 +17,7 @@ from axisor_executor.observe import metrics
 from axisor_executor.observe.logs import message_of
 from axisor_executor.plugins import Found
 from axisor_executor.run.plain import Junk, plain_error
+from axisor_executor.run.stopping import Stoppable
 
 T = TypeVar("T")
 
@@ -27,9 +28,9 @@ LONGEST_MESSAGE = 500
 class Deciders:
     """Threads that run plugins' code, reused while they come back in time.
 
-    Python can't stop a thread: one that does not come back is given up (it holds nothing but itself, and its reads are
-    over), and another takes its place. A plugin with several such threads is not asked again
-    until one of them has come back.
+    One that does not come back is stopped where its code is in a loop of its own. Python can't do more: else it is
+    given up (it holds nothing but itself, and its reads are over), and another takes its place. A plugin with several
+    such threads is not asked again until one of them has come back.
     """
 
     def __init__(self) -> None:
@@ -62,12 +63,13 @@ class Deciders:
         """
         plugin = found.display_name
         try:
-            return self._ask(plugin, what, partial(told, plugin, what, call, is_ours), seconds)
+            return self._ask(found, what, partial(told, plugin, what, call, is_ours), seconds)
         except PluginError:
             metrics.plugin_errors.add(plugin, "decide")
             raise
 
-    def _ask(self, plugin: str, what: str, call: Callable[[], T], seconds: float) -> T:
+    def _ask(self, found: Found, what: str, call: Callable[[], T], seconds: float) -> T:
+        plugin = found.display_name
         with self._lock:
             if self._hung[plugin] >= MOST_HUNG:
                 raise PluginError(f"{plugin}: {MOST_HUNG} earlier calls hang; not asked again", code="plugin_timeout")
@@ -79,6 +81,8 @@ class Deciders:
             error = future.exception(seconds)
         except TimeoutError:
             self._give_up(plugin, decider, future)
+            if decider.thread is not None and found.module:
+                decider.thread.stop(future, found.module.partition(".")[0])
             raise PluginError(f"{plugin}: {what} took longer than {seconds:g} s", code="plugin_timeout") from None
         with self._lock:
             self._idle.append(decider)
@@ -93,7 +97,8 @@ class Deciders:
         def back(_: Future[Any]) -> None:
             with self._lock:
                 self._hung[plugin] -= 1
-                self._idle.append(decider)  # else every slow call would cost a thread for good
+                if not decider.is_stopped:
+                    self._idle.append(decider)  # else every slow call would cost a thread for good
 
         future.add_done_callback(back)
 
@@ -130,13 +135,19 @@ def _plain(plugin: str, what: str, error: BaseException) -> AxisorError:
 class _Decider:
     def __init__(self) -> None:
         self.work: SimpleQueue[tuple[contextvars.Context, Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self.thread: Stoppable | None = None
         threading.Thread(target=self._serve, name="axisor-decide", daemon=True).start()
 
+    @property
+    def is_stopped(self) -> bool:
+        return self.thread is not None and self.thread.is_stopped
+
     def _serve(self) -> None:
-        while True:
+        self.thread = Stoppable()
+        while not self.is_stopped:
             context, call, future = self.work.get()
             try:
-                future.set_result(context.run(call))
+                future.set_result(self.thread.call(partial(context.run, call), future))
             except BaseException as error:  # noqa: BLE001  it is told where the answer is waited for
                 future.set_exception(error)
             del context, call, future

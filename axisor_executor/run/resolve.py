@@ -21,10 +21,10 @@ from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registered, Registry
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop
-from axisor_executor.run.reading import read
+from axisor_executor.run.reading import KeptConfigs, read
 from axisor_executor.storage import accounts
 from axisor_executor.storage.accounts import Account, Automation
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import Storage, json_text
 
 LANE_SECONDS = 2.0
 """How long a plugin's own choice of the action may hold up whoever hands a job over."""
@@ -90,17 +90,29 @@ def check_switched_on(found: Automation) -> None:
 
 
 def resolve(
-    registry: Registry, found: Automation, account: Account, job: Job, deciders: Deciders, seconds: float
+    registry: Registry,
+    found: Automation,
+    account: Account,
+    job: Job,
+    deciders: Deciders,
+    seconds: float,
+    kept: KeptConfigs | None = None,
 ) -> Resolved:
     """Choose handler and action, and validate the config for that action (a plugin's code, within ``seconds``).
+
+    Nothing of it is done again for a config that is among the ``kept`` ones.
 
     Raises:
         UnknownAutomationType, InvalidConfig, InvalidJob: nothing can be decided.
     """
     registered, raw = _registered(registry, found)
-    known = deciders.ask(
-        registered.found, "reading the config", partial(read, registered.handler, raw, job.action), seconds
-    )
+    text = json_text(raw)
+    known = None if kept is None else kept.get(registered.handler, found.id, job.action, text)
+    if known is None:
+        reading = partial(read, registered.handler, raw, job.action)
+        known = deciders.ask(registered.found, "reading the config", reading, seconds)
+        if kept is not None:
+            kept.keep(registered.handler, found.id, job.action, text, known)
     ignored = known.ignored
     if ignored and _warned.setdefault((found.id, ignored), True) is True:
         _warned[found.id, ignored] = False

@@ -54,9 +54,7 @@ FROM "Automation" a
 LEFT JOIN user_exchange_accounts u ON u.id = a.user_exchange_account_id
 LEFT JOIN exchanges e ON e.id = u.exchange_id
 """
-_AUTOMATION = (
-    f"SELECT EXISTS (SELECT 1 FROM axisor_switches), {AUTOMATION_COLUMNS} {AUTOMATION_TABLES} WHERE a.id = ?"
-)
+_AUTOMATION = f"SELECT EXISTS (SELECT 1 FROM axisor_switches), {AUTOMATION_COLUMNS} {AUTOMATION_TABLES} WHERE a.id = ?"  # noqa: S608
 _ACCOUNTS = f"""
 SELECT {ACCOUNT_COLUMNS} FROM user_exchange_accounts u JOIN exchanges e ON e.id = u.exchange_id
 """  # noqa: S608

@@ -112,9 +112,7 @@ class Place:
     trade_id: str | None
 
 
-def draft(
-    run: Execution, action: Action, place: Place, *, created_at: datetime, dry_run: bool = False
-) -> LedgerAction:
+def draft(run: Execution, action: Action, place: Place, *, created_at: datetime, dry_run: bool = False) -> LedgerAction:
     """Return a planned action that is not in the ledger yet."""
     assert run.account_id is not None
     return LedgerAction(
@@ -144,9 +142,11 @@ def draft(
 def insertion(drafted: LedgerAction) -> Statement:
     """Return what puts a planned action into the ledger."""
     return (
-        "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, params, "
-        "automation_id, account_id, status, client_id, dry_run, created_at) "
-        "VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,?,{now})",
+        (
+            "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, "
+            "params, automation_id, account_id, status, client_id, dry_run, created_at) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,?,{now})"
+        ),
         drafted.execution_id,
         drafted.seq,
         drafted.plan_version,
@@ -220,8 +220,10 @@ def _settlement(
 ) -> Statement:
     settled_at = "NULL" if status == "unknown" else "{now}"
     return (
-        f"UPDATE axisor_actions SET status = ?, answer = COALESCE(?, answer), error = ?, new_trade_id = ?, "  # noqa: S608
-        f"settled_at = {settled_at} WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')",
+        (
+            f"UPDATE axisor_actions SET status = ?, answer = COALESCE(?, answer), error = ?, new_trade_id = ?, "  # noqa: S608
+            f"settled_at = {settled_at} WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')"
+        ),
         status,
         dict(answer) if answer else None,
         dict(error) if error else None,

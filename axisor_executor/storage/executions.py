@@ -134,9 +134,7 @@ _TAKE = (
     "UPDATE axisor_executions SET status = 'running', wait_for = NULL, due_at = NULL, fence = fence + 1, "
     "worker_id = ?, started_at = COALESCE(started_at, {now}) WHERE id = ?"
 )
-_DUE = (
-    " AND (status = 'queued' OR (status = 'waiting' AND (wait_for = 'lease' OR due_at IS NULL OR due_at <= {now})))"
-)
+_DUE = " AND (status = 'queued' OR (status = 'waiting' AND (wait_for = 'lease' OR due_at IS NULL OR due_at <= {now})))"
 _TAKEN = f" RETURNING {COLUMNS}"
 _STAND_IN_LINE = (
     "UPDATE axisor_executions SET status = 'waiting', wait_for = 'lease', due_at = {later}, fence = fence - 1, "
@@ -155,8 +153,10 @@ def plan_statement(storage: Storage, run: Execution, plan: Mapping[str, Any], ve
         assert row is not None
         old = [*(document(row[1]) or []), *([] if row[0] is None else [document(row[0])])]
     return (
-        "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "
-        "WHERE id = ? AND fence = ? AND status = 'running'",
+        (
+            "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "
+            "WHERE id = ? AND fence = ? AND status = 'running'"
+        ),
         dict(plan),
         version,
         old or None,
@@ -222,9 +222,11 @@ def finish(
         LeaseLost: the run was given up for dead in the meantime; nothing was written.
     """
     ended = (
-        "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
-        "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
-        "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'",
+        (
+            "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
+            "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
+            "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'"
+        ),
         status,
         dict(result),
         dict(error) if error else None,

@@ -89,9 +89,11 @@ def free_unless_awaited(storage: Storage, name: str, execution_id: str, fence: i
         storage.run_all(
             (f"SELECT 1 FROM axisor_leases WHERE {held} {{for_update}}", name, execution_id, fence),  # noqa: S608
             (
-                f"DELETE FROM axisor_leases WHERE {held} AND NOT EXISTS ("  # noqa: S608
-                "SELECT 1 FROM axisor_executions WHERE account_id = ? AND status = 'waiting' AND wait_for = 'lease' "
-                "AND id <> ?)",
+                (
+                    f"DELETE FROM axisor_leases WHERE {held} AND NOT EXISTS ("  # noqa: S608
+                    "SELECT 1 FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "
+                    "AND wait_for = 'lease' AND id <> ?)"
+                ),
                 name,
                 execution_id,
                 fence,

@@ -50,11 +50,13 @@ def begin(
         touched = storage.run_all(
             *([] if plan is None or plan.is_kept else plan.statements()),
             (
-                "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, exchange_user_id = ?, "
-                "key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
-                "WHERE execution_id = ? AND seq = ? AND plan_version = ? AND status = 'planned' AND NOT dry_run "
-                "AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? AND status = 'running' "
-                "AND plan_version >= ?)",
+                (
+                    "UPDATE axisor_actions SET status = 'sending', timestamp_ms = ?, baseline = ?, "
+                    "exchange_user_id = ?, key_fingerprint = ?, params = ?, sent_at = {now}, error = NULL "
+                    "WHERE execution_id = ? AND seq = ? AND plan_version = ? AND status = 'planned' AND NOT dry_run "
+                    "AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? AND status = 'running' "
+                    "AND plan_version >= ?)"
+                ),
                 sending.timestamp_ms,
                 dict(sending.baseline),
                 sending.exchange_user_id,

@@ -184,6 +184,21 @@ def crowded(case: Case, *, trades: int) -> Case:
     return replace(case, exchange=exchange)
 
 
+def twin_cases(case: Case) -> Iterator[tuple[str, Case]]:
+    """Return the case with a second trade that is just like the first, for a job that names one and one for the other.
+
+    Nothing where the case's job names none of the account's running trades.
+    """
+    trade = case.exchange.trades.get(case.trade_id or "")
+    if trade is None or trade.state != "running":
+        return
+    exchange = case.exchange.copy()
+    twin = replace(trade, id=f"{trade.id}-twin")
+    exchange.trades[twin.id] = twin
+    for named in (trade.id, twin.id):
+        yield named, replace(case, exchange=exchange, trade_id=named)
+
+
 @cache
 def _crowd(number: int) -> tuple[Trade, ...]:
     states: tuple[TradeState, ...] = ("running", "open", "closed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import unittest
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from types import SimpleNamespace
@@ -16,6 +15,8 @@ from axisor_executor.exchange.base import Trade
 from axisor_executor.hookspecs import hookimpl
 from axisor_executor.plugins import Found, Registered, load
 from axisor_executor.run.decide import check_reopens, decide
+from axisor_executor.run.plain import Junk
+from axisor_executor.run.reading import read
 from axisor_executor.testing import documented, mirroring, repeated
 from axisor_executor.testing.cases import (
     Case,
@@ -29,9 +30,10 @@ from axisor_executor.testing.cases import (
     in_time,
     ladder,
     not_storable,
+    twin_cases,
 )
 from axisor_executor.testing.defaults import Price
-from axisor_executor.testing.purity import Watch
+from axisor_executor.testing.purity import Watch, no_collection
 
 FOREIGN = "a-trade-of-another-account"
 CROWD = 300
@@ -112,11 +114,9 @@ class HandlerContract:
         named = set()
         for config, wanted in self._given():
             try:
-                action = handler.choose_action(wanted, config)
-                handler.parse_config(config, action)
-            except AxisorError as error:
+                named.add(read(handler, config, wanted).action)
+            except (AxisorError, Junk, TypeError, ValueError) as error:
                 _fail(f"{dict(config)} is refused: {error}", "Mend the config in configs, or the config model.")
-            named.add(action)
         missing = sorted(set(handler.actions) - named)
         if missing:
             _fail(f"no config means {', '.join(missing)}", "Give configs at least one valid config for each action.")
@@ -133,7 +133,7 @@ class HandlerContract:
         for config, wanted in self._given():
             for wrong, misspelt in documented.misspelt(handler, config):
                 try:
-                    handler.parse_config(misspelt, handler.choose_action(wanted, config))
+                    read(handler, misspelt, wanted)
                 except InvalidConfig as error:
                     if wrong not in str(error):
                         _fail(
@@ -232,7 +232,7 @@ class HandlerContract:
                         )
 
     def test_12_leaves_foreign_trades_alone(self) -> None:
-        """Nothing is sent for a job that names a trade of another account, nor to a trade that the account lacks."""
+        """Nothing is sent for a job that names a trade of another account, nor to another trade than is named."""
         for case, outcome in self._chosen():
             visible = _visible(case)
             foreign = self._ask(case, trade_id=FOREIGN)
@@ -249,11 +249,19 @@ class HandlerContract:
                     "Get the job's trade from context.trade(), which raises NotFound. If this config says itself which"
                     " trades are meant, let chooses_trades(config) return True for it.",
                 )
+            for named, twins in twin_cases(case):
+                strayed = [one for one in self._ask(twins).actions if one.target not in (None, named)]
+                if strayed and not self.chooses_trades(case.config):
+                    _fail(
+                        f"{twins}\n{strayed[0]!r} is about another trade", "Act on context.trade(), not on the first."
+                    )
 
     def test_13_treats_longs_and_shorts_alike(self) -> None:
         """Where ``mirrored`` says so: with everything reflected, the reflected decision."""
         if not self.mirrored:
-            raise unittest.SkipTest("mirrored is not claimed")
+            import pytest
+
+            pytest.skip("mirrored is not claimed")
         for case, outcome in self._chosen():
             axis = mirroring.axis_of(case)
             other = mirroring.mirror(case, self.mirror_config(case.config, axis), axis)
@@ -342,7 +350,7 @@ class HandlerContract:
 
     def _reaches_for(self, case: Case) -> list[str]:
         handler, watch = self._fresh(), Watch()
-        with contextlib.suppress(AxisorError):  # whatever it raises has a case of its own
+        with no_collection(), contextlib.suppress(AxisorError):  # whatever it raises has a case of its own
             in_time(handler, lambda: watch.call(lambda: handler.decide(case.context(handler))), self.decide_seconds)
         return watch.found
 

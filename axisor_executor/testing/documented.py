@@ -7,6 +7,8 @@ from typing import Any
 
 from axisor_executor.automation import AutomationHandler
 from axisor_executor.errors import AxisorError
+from axisor_executor.run.plain import Junk
+from axisor_executor.run.reading import read
 
 Handler = AutomationHandler[Any]
 Given = tuple[Mapping[str, Any], str | None]
@@ -77,12 +79,11 @@ def _refused(handler: Handler, given: Sequence[Given], key: str, example: Any) -
     for config, wanted in given:
         changed = {**config, key: example}
         try:
-            action = handler.choose_action(wanted, changed)
-            handler.parse_config(changed, action)
-        except AxisorError as error:
+            known = read(handler, changed, wanted)
+        except (AxisorError, Junk, TypeError, ValueError) as error:
             reasons.append(f"{dict(config)}: {error}")
             continue
-        if key not in handler.ignored(changed, action):
+        if key not in known.ignored:
             return None
     why = f" ({reasons[0]})" if reasons else ""
     return (

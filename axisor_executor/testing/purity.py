@@ -1,7 +1,8 @@
 """Watch what a call does: files, network, processes, threads, the clock and chance are found out, and stopped.
 
-A profile function sees every call into C that Python code makes in its own thread, and nothing else gets to the world
-outside. So nothing is patched: other threads, tracers and coverage go on undisturbed, and it is gone with the call.
+A profile function sees the calls of C functions that Python code makes in its own thread, and what leads to the world
+outside is among them. So nothing is patched: other threads, tracers and coverage go on undisturbed, and it is gone with
+the call. What C code calls by itself it does not see.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import FrameType
@@ -49,6 +51,21 @@ class Impure(BaseException):
     """A handler reached for something other than its context. No ``Exception``: handlers may catch those."""
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Collect no garbage during the block: finalizers and callbacks are none of the watched call's doing.
+
+    It belongs around whoever waits for the call, not into it: one that hangs must not leave it off.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 class Watch:
     """What a watched call was found to do, as sentences without a full stop."""
 
@@ -61,15 +78,12 @@ class Watch:
         Raises:
             Impure: it reached for the outside; :attr:`found` says so even where it caught this.
         """
-        before, collecting = sys.getprofile(), gc.isenabled()
-        gc.disable()  # its callbacks (hypothesis has one that looks at the clock) are none of the handler's doing
+        before = sys.getprofile()
         sys.setprofile(self._profile)
         try:
             return function()
         finally:
             sys.setprofile(before)
-            if collecting:
-                gc.enable()
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call":

@@ -82,8 +82,9 @@ class TestBacktest:
         path = tmp_path / "poor.json"
         path.write_text('{"type": "auto_entry", "config": {"side": "b", "quantity": 100000}}', encoding="utf-8")
         result = backtest("--every", "1d", automation=str(path))
-        assert "insufficient_balance 2" in result.stdout
+        assert "exchange_rejected 2" in result.stdout
         assert result.stderr.startswith("auto_entry-1: the first error was: ")
+        assert "Insufficient balance" in result.stderr
 
 
 class TestMistakes:

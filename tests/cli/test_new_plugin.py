@@ -62,7 +62,7 @@ def test_everything_can_be_chosen(alone: Commands) -> None:
         (["calm_exit", "--type", "Calm"], "plugin_name_invalid"),
         (["tp_sl"], "plugin_name_taken"),
         (["calm_exit", "--type", "margin_guard"], "plugin_name_taken"),
-        (["calm_exit", "--title", " "], "plugin_text_invalid"),
+        (["calm_exit", "--title", ""], "plugin_text_invalid"),
         (["calm_exit", "--dir", "."], "folder_in_use"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from axisor_executor import plugins
@@ -23,6 +25,7 @@ def test_the_list_for_machines(alone: Commands) -> None:
     guard = listed["axisor-margin-guard"]
     assert guard["state"] == "loaded"
     assert guard["reason"] is None
+    assert guard["hookApi"] == "1.0"
     assert guard["types"][0]["type"] == "margin_guard"
     assert guard["types"][0]["actions"]["add_margin"] == "protect"
     assert listed["axisor-paper-exchange"]["exchanges"] == ["paper"]
@@ -48,6 +51,19 @@ def test_a_plugin_that_fails_is_listed_with_its_reason(alone: Commands, monkeypa
     assert result.stderr == "", "the table says it already"
 
 
+def test_a_plugin_for_another_hook_api_is_listed_with_both_versions(
+    alone: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SimpleNamespace(axisor_hook_api="9.1")
+    monkeypatch.setattr(plugins, "discover", lambda: [Found("grid", "axisor-grid", "2.0", lambda: module)])
+    (grid,) = alone.json("plugins")
+    assert (grid["state"], grid["hookApi"]) == ("failed", "9.1")
+    assert "axisor-grid 2.0 was built for hook API 9.1, axisor-executor " in grid["reason"]
+    shown = " ".join(alone("plugins").stdout.split())
+    assert "update axisor-executor" in shown
+    assert "9.1" in shown
+
+
 def test_no_plugin_at_all(alone: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "discover", list)
     assert "pip install 'axisor-executor[builtin]'" in alone("plugins").stdout
@@ -66,7 +82,9 @@ def test_schema_of_a_type(alone: Commands, automation_type: str) -> None:
 
 def test_schema_of_no_type(alone: Commands) -> None:
     message = alone.error("plugins", "schema", "grid_bot")
-    assert "installed: auto_entry, margin_guard, tp_sl" in message
+    installed = message.partition("installed: ")[2].partition(" [")[0].split(", ")
+    assert {"auto_entry", "margin_guard", "tp_sl"} <= set(installed)
+    assert installed == sorted(installed)
     assert message.endswith("[unknown_automation_type]\n")
 
 

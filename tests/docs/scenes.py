@@ -202,6 +202,13 @@ def failed_config(world: World) -> dict[str, Any]:
 
 @scene
 def failed_refused(world: World) -> dict[str, Any]:
+    return world.run(
+        world.automation(world.account(), "auto_entry", {"side": "b", "quantity": 100, "stoploss": 51_000})
+    )
+
+
+@scene
+def failed_rejected(world: World) -> dict[str, Any]:
     entry = world.automation(world.account(balance=1000), "auto_entry", {"side": "b", "quantity": 100})
     return world.run(entry)
 

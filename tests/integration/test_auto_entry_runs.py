@@ -150,13 +150,30 @@ class TestMaxOpenTrades:
         assert changes.sent == []
 
 
+class TestRateBudget:
+    @pytest.mark.parametrize("config", [{}, {"trigger_price": 49_000, "trigger_type": "limit"}])
+    def test_an_entry_takes_one_request(self, world: World, account: Account, config: dict[str, Any]) -> None:
+        world.run(
+            entry(world, account, trigger_price=90_000)
+        )  # whose account it is and the price are known from here on
+        automation_id = entry(world, account, **config)
+        last = max(row["seq"] for row in world.paper.requests())
+        assert world.run(automation_id)["status"] == "completed"
+        requests = [(row["method"], row["path"]) for row in world.paper.requests(since=last)]
+        assert requests == [("POST", "/v3/futures/isolated/trade")]
+
+
 class TestRefusals:
     def test_a_balance_that_is_too_small(self, world: World) -> None:
         poor = world.account(balance=1_000)
         with world.changes() as changes:
             result = world.run(entry(world, poor))
-        assert (result["error"]["status"], result["error"]["code"]) == (400, "insufficient_balance")
-        assert changes.sent == []
+        error = result["error"]
+        assert (result["status"], error["status"], error["code"]) == ("failed", 400, "exchange_rejected")
+        assert error["message"] == "lnmarkets open_trade: rejected by the exchange: Insufficient balance (HTTP 400)"
+        assert error["details"]["exchangeCode"] == "INSUFFICIENT_BALANCE"
+        assert (len(changes.sent), changes.effects) == (1, [])
+        assert [row.status for row in world.trade_log()] == ["exchange_error"]
 
     def test_a_stop_loss_on_the_wrong_side(self, world: World, account: Account) -> None:
         result = world.run(entry(world, account, stoploss=51_000))

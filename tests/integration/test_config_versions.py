@@ -125,11 +125,11 @@ def test_it_is_validated_as_any_config(world: World, account: Account) -> None:
 
 
 def test_a_row_that_is_dry_stays_dry_whatever_the_step_makes_of_it(world: World, account: Account, buy: Buy) -> None:
-    automation = world.automation(account, "buy", {**FIRST, "dry_run": True})
+    one, other = (world.automation(account, "buy", {**FIRST, "dry_run": True}) for _ in range(2))
     with world.changes() as changes:
-        assert world.run(automation)["dryRun"] is True
+        assert world.run(one)["dryRun"] is True
         buy.step = lambda raw: {"action": "buy", "quantity": raw["amount"]}
-        failed = world.run(automation)
+        failed = world.run(other)
     assert changes.sent == []
     assert (failed["status"], failed["error"]["code"]) == ("failed", "plugin_error")
     assert "axisor-buy 1.0" in failed["error"]["message"]

@@ -181,11 +181,10 @@ class TestTheSamePath:
     """What would keep a request from leaving keeps it from being recorded."""
 
     def test_a_failure_is_one_and_leaves_no_trade_log(self, world: World) -> None:
-        poor = world.account(balance=1_000)
-        entry, _ = _entry(world, poor, {})
+        entry, _ = _entry(world, world.account(), {"stoploss": 51_000})
         dry(world)
         result = world.run(entry)
-        assert (result["status"], result["error"]["code"]) == ("failed", "insufficient_balance")
+        assert (result["status"], result["error"]["code"]) == ("failed", "stoploss_invalid")
         assert result["dryRun"] is True
         assert world.trade_log() == []
 

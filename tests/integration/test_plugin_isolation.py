@@ -377,9 +377,10 @@ class TestInAWorker:
         account = world.account()
         trades = [world.open_trade(account) for _ in range(2)]
         guard = world.automation(account, "margin_guard", CLOSE)
-        kinds = ("exits", "interrupts", "recurses", "returns junk", "hangs")
+        kinds = ("exits", "interrupts", "recurses", "returns junk", "hangs", "spins")
         automations = {how: world.automation(account, "nasty", {"how": how}) for how in kinds}
-        with world.worker(tmp_path / "worker.log", threads=2, PYTHONPATH=nasty, AXISOR_DECIDE_SECONDS="2"):
+        settings = {"AXISOR_DECIDE_SECONDS": "2", "AXISOR_PLUGIN_BREAKER_FAILURES": "100"}
+        with world.worker(tmp_path / "worker.log", threads=2, PYTHONPATH=nasty, **settings):
             first = get_result(enqueue(world.job(guard, trade_id=trades[0])), wait=60)
             ends = {how: get_result(enqueue(world.job(one)), wait=60) for how, one in automations.items()}
             last = get_result(enqueue(world.job(guard, trade_id=trades[1])), wait=60)

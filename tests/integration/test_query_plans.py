@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -93,11 +92,17 @@ def test_metrics(world: World, plans: Plans) -> None:
 
 
 def test_pruning(world: World, plans: Plans) -> None:
-    world.open_trade(world.account())
-    long_ago = world.storage.now() - timedelta(seconds=LONG_AGO)
-    world.storage.run("UPDATE axisor_executions SET finished_at = ?", long_ago)
-    world.storage.run("UPDATE axisor_actions SET sent_at = ?, settled_at = ?", long_ago, long_ago)
-    plans.found.clear()
+    world.storage.run(
+        "INSERT INTO axisor_executions (id, user_id, automation_id, account_id, lane, lane_rank, job, status, "
+        "created_at, finished_at) VALUES ('entry','u','a','acc','default',1,'{}','completed',{later},{later})",
+        *(-LONG_AGO,) * 2,
+    )
+    world.storage.run(
+        "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, params, "
+        "automation_id, account_id, status, new_trade_id, created_at, sent_at, settled_at) "
+        "VALUES ('entry',1,1,0,0,'OpenPosition','{}','a','acc','confirmed','trade',{later},{later},{later})",
+        *(-LONG_AGO,) * 3,
+    )
     wanted = pruning.ages(world.storage, horizon.LEAST_SECONDS, acted_older_than=horizon.LEAST_SECONDS)
     pruning.count(world.storage, wanted.before)
     *_, done = pruning.prune(world.storage, wanted, rest=lambda _: None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import decimal
+import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +19,7 @@ import pytest
 from axisor_executor.errors import AxisorError, LeaseLost, PluginError, Refused
 from axisor_executor.plugins import Found
 from axisor_executor.run.deciding import MOST_HUNG, Deciders
+from axisor_executor.run.stopping import Stoppable
 
 
 def found(name: str) -> Found:
@@ -264,3 +268,101 @@ class TestHanging:
             slow.release.set()
             assert until(lambda: not deciders._hung[HANGING.display_name])
         assert threads() - before <= 2
+
+
+class TestStopping:
+    """An endless loop of a plugin's own is stopped; what waits elsewhere is given up, and no lock is left taken."""
+
+    SPINNING = Found("spinning", "axisor-spinning", "1.2", dict, module=__name__)
+
+    def test_an_endless_loop_is_stopped_and_its_thread_ends(self, deciders: Deciders) -> None:
+        threads: list[threading.Thread] = []
+
+        def spin() -> None:
+            threads.append(threading.current_thread())
+            while True:
+                pass
+
+        with pytest.raises(PluginError, match="took longer") as caught:
+            deciders.ask(self.SPINNING, "decide()", spin, 0.05)
+        assert caught.value.code == "plugin_timeout"
+        threads[0].join(10)
+        assert not threads[0].is_alive()
+        assert deciders.ask(self.SPINNING, "decide()", lambda: "asked again", 5) == "asked again"
+
+    def test_so_are_many_and_none_counts_as_hanging(self, deciders: Deciders) -> None:
+        def spin() -> None:
+            number = Decimal(1)
+            while number > 0:
+                number = number / 3 * 3 + 1
+
+        for _ in range(3 * MOST_HUNG):
+            with pytest.raises(PluginError, match="took longer"):
+                deciders.ask(self.SPINNING, "decide()", spin, 0.01)
+            assert until(lambda: not deciders._hung[self.SPINNING.display_name])
+
+    def test_one_that_waits_in_other_code_is_left_alone(self, deciders: Deciders, hang: Hang) -> None:
+        with pytest.raises(PluginError, match="took longer"):
+            deciders.ask(self.SPINNING, "decide()", hang, 0.01)
+        assert deciders._hung[self.SPINNING.display_name] == 1
+        hang.release.set()
+        assert until(lambda: not deciders._hung[self.SPINNING.display_name])
+
+    def test_a_loop_that_takes_locks_of_others_leaves_none_taken(self, deciders: Deciders) -> None:
+        """Logging's, above all: whoever logs would wait for ever."""
+        logger, handler = logging.getLogger("tests.spinning"), logging.StreamHandler(io.StringIO())
+        logger.propagate = False
+        logger.addHandler(handler)
+
+        def spin() -> None:
+            while True:
+                logger.error("again")
+                for _ in range(10_000):
+                    pass
+
+        for _ in range(10):
+            with pytest.raises(PluginError, match="took longer"):
+                deciders.ask(self.SPINNING, "decide()", spin, 0.01)
+            assert until(lambda: not deciders._hung[self.SPINNING.display_name])
+            assert handler.lock is not None
+            assert handler.lock.acquire(timeout=10)  # type: ignore[call-arg]
+            handler.release()
+
+    def test_only_the_call_that_is_meant_is_stopped(self) -> None:
+        made: list[Stoppable] = []
+        begun, go_on = threading.Event(), threading.Event()
+
+        def serve() -> None:
+            made.append(Stoppable())
+
+            def spin() -> str:
+                begun.set()
+                while not go_on.is_set():
+                    pass
+                return "whole"
+
+            answers.append(made[0].call(spin, "second"))
+
+        answers: list[str] = []
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert begun.wait(10)
+        assert not made[0].stop("first", __name__.partition(".")[0])
+        go_on.set()
+        thread.join(10)
+        assert answers == ["whole"]
+
+    def test_one_that_ends_just_then_is_as_good_as_any(self, deciders: Deciders) -> None:
+        """Whether it is met or not: what comes after it is not hit by what was meant for it."""
+
+        def nearly() -> str:
+            until = time.monotonic() + 0.02
+            while time.monotonic() < until:
+                pass
+            return "back"
+
+        for _ in range(60):
+            with contextlib.suppress(PluginError):
+                assert deciders.ask(self.SPINNING, "decide()", nearly, 0.0199) == "back"
+            assert deciders.ask(OTHER, "decide()", lambda: "other", 10) == "other"
+        assert until(lambda: not deciders._hung[self.SPINNING.display_name])

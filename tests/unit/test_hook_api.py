@@ -15,7 +15,6 @@ from axisor_executor import __version__, hook_api, hookspecs
 from axisor_executor.errors import PluginError
 from axisor_executor.plugins import Found, Plugin, load
 
-
 ROOT = Path(__file__).parents[2]
 
 

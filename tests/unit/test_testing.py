@@ -116,12 +116,14 @@ def test_trades_that_can_not_be_read(what):
 
 
 def test_what_can_not_be_read():
-    seen = context(price=None, balance=None)
+    seen = context(price=None, balance=None, own=None)
+    with pytest.raises(Unavailable, match="trades of this automation could not be read"):
+        seen.own_trades()
     with pytest.raises(StaleData):
         seen.price()
     with pytest.raises(StaleData):
         seen.balance()
-    assert seen.reads.asked == ["price", "balance"]
+    assert seen.reads.asked == ["own_trades", "price", "balance"]
 
 
 def test_a_trade_is_consistent():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import sys
 import threading
 import time
-import unittest
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -78,7 +78,7 @@ def failing(contract: type[HandlerContract]) -> dict[str, str]:
                 getattr(contract(), name)()
             except AssertionError as error:
                 failed[name[5:7]] = str(error)
-            except unittest.SkipTest:
+            except pytest.skip.Exception:
                 assert not contract.mirrored
     return failed
 
@@ -218,6 +218,16 @@ class TakesTheFirst(Good):
             return super().answer(context, first[0]) if first else wait("no_trades")
 
 
+class MeansTheFirst(Good):
+    def answer(self, context, trade):
+        return super().answer(context, context.running_trades()[0])
+
+
+class MeansTheLast(Good):
+    def answer(self, context, trade):
+        return super().answer(context, context.running_trades()[-1])
+
+
 class ClosesAnyId(Good):
     def answer(self, context, trade):
         return act(ClosePosition("trade-of-somebody"), name="close")
@@ -330,6 +340,8 @@ def anew(self: HandlerContract, config: Mapping[str, Any]) -> bool:
         ("10", PriceAsItIs, "the price is 0, and it waits", {}),
         ("11", SilentAboutTrades, "running can't be read, and it waits", {}),
         ("12", TakesTheFirst, "the job named a-trade-of-another-account", {}),
+        ("12", MeansTheFirst, "ClosePosition(trade_id='trade-1') is about another trade", {}),
+        ("12", MeansTheLast, "ClosePosition(trade_id='trade-1-twin') is about another trade", {}),
         ("13", ForLongsOnly, "it waits: short", {"mirrored": True}),
         ("14", AddsAgain, "would have its effect twice", {}),
         ("14", ClosesAgain, "the exchange would refuse ClosePosition", {}),
@@ -369,7 +381,7 @@ def test_every_case_has_a_handler_that_fails_it():
 
 
 def test_skipped_where_nothing_is_claimed():
-    with pytest.raises(unittest.SkipTest, match="not claimed"):
+    with pytest.raises(pytest.skip.Exception, match="not claimed"):
         contract_of(ForLongsOnly)().test_13_treats_longs_and_shorts_alike()
 
 
@@ -413,6 +425,23 @@ def test_the_action_may_be_the_jobs_own():
     assert "no config means leave" in failed["02"]
 
 
+class OfTheSecondVersion(Good):
+    """Reads configs that were written before as well."""
+
+    config_version = 2
+
+    def upgrade_config(self, raw, version):
+        return {"loss_percent" if key == "loss" else key: value for key, value in raw.items()}
+
+
+def test_configs_are_read_as_a_run_reads_them():
+    configs = [{"loss": 20}, {"loss_percent": 20, "config_version": 2}]
+    assert failing(contract_of(OfTheSecondVersion, configs=configs)) == {}
+    failed = failing(contract_of(OfTheSecondVersion, configs=[CONFIG, {"loss": 20, "config_version": 2}]))
+    assert list(failed) == ["02"]
+    assert "loss: unknown key" in failed["02"]
+
+
 class Sweeps(Good):
     """Closes all that runs, whatever the job names."""
 
@@ -439,6 +468,35 @@ def test_the_cross_position_is_there_too():
     assert failing(contract_of(ClosesTheCross, mirrored=True, **chooses)) == {}
     flat = FakeExchange(cross_position=make_cross_position(quantity=0))
     assert list(failing(contract_of(ClosesTheCross, configs=[], cases=[Case(CONFIG, flat)], **chooses))) == ["05"]
+
+
+class Hangs(Good):
+    def answer(self, context, trade):
+        ANSWERED.wait()
+        return super().answer(context, trade)
+
+
+def test_the_garbage_of_others_is_not_the_handlers_doing():
+    def look_at_the_clock(phase: str, info: Any) -> None:
+        time.perf_counter()
+
+    before = gc.get_threshold()
+    gc.callbacks.append(look_at_the_clock)
+    gc.set_threshold(1)
+    try:
+        contract_of(Good)().test_06_is_pure()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(look_at_the_clock)
+
+
+def test_one_that_hangs_leaves_nothing_switched_off():
+    try:
+        contract_of(Hangs, decide_seconds=0.2)().test_06_is_pure()
+    finally:
+        ANSWERED.set()
+        ANSWERED.clear()
+    assert gc.isenabled()
 
 
 def test_nothing_is_left_behind():

@@ -89,7 +89,9 @@ def test_an_entry_spends_the_balance():
     assert run.trades["new-1"].takeprofit == 60_000
     assert 30_000 - 20_500 < run.balance < 30_000 - 20_000
     refused = run_automation(AutoEntry, {"side": "b", "quantity": 100}, balance=20_000)
-    assert (refused.status, refused.result["error"]["code"]) == ("failed", "insufficient_balance")
+    assert (refused.status, refused.result["error"]["code"]) == ("failed", "exchange_rejected")
+    assert "Insufficient balance" in refused.result["error"]["message"]
+    assert (refused.balance, refused.trades) == (20_000, {})
 
 
 def test_names_stand_in_configs_and_are_told_in_errors_and_alerts():

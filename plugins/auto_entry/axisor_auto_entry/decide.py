@@ -1,8 +1,11 @@
-"""The decision: is there a place, is the price reached, would the exchange take the order."""
+"""The decision: is there a place, is the price reached, does the protection fit.
+
+An entry takes one call of the account's rate budget, the order itself: whether the balance covers it, the exchange says
+in its answer to that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,17 +21,15 @@ def decide(context: Context) -> Decision:
     """Wait for a free place and the price, then open.
 
     Raises:
-        Refused: ``stoploss_invalid``, ``takeprofit_invalid`` or ``insufficient_balance``; nothing was sent.
-        StaleData: the last price is too old, missing or not positive.
+        Refused: ``stoploss_invalid`` or ``takeprofit_invalid``; nothing was sent.
+        StaleData: a trigger or protection needs the last price, and it is too old, missing or not positive.
     """
     config = context.config
     waiting = _places_taken(context) or _price_not_reached(context)
     if waiting is not None:
         return waiting
     limit = config.trigger_price if config.trigger_type == "limit" else None
-    entries = rules.possible_entries(config.side, context.price(), limit)
-    _check_protection(config, entries)
-    _check_balance(context, entries)
+    _check_protection(context, limit)
     return act(_order(config, limit), name="auto_entry_executed", facts=_facts(config))
 
 
@@ -50,9 +51,12 @@ def _price_not_reached(context: Context) -> Wait | None:
     return wait("price_not_triggered", currentPrice=price, triggerPrice=config.trigger_price)
 
 
-def _check_protection(config: AutoEntryConfig, entries: Sequence[Decimal]) -> None:
+def _check_protection(context: Context, limit: Decimal | None) -> None:
     """Refuse a stop loss or take profit that the exchange would refuse at a price the trade may start from."""
-    for entry in entries:
+    config = context.config
+    if config.stoploss is None and config.takeprofit is None:
+        return
+    for entry in rules.possible_entries(config.side, context.price(), limit):
         problem = rules.protection_problem(
             config.side,
             stoploss=config.stoploss,
@@ -65,19 +69,6 @@ def _check_protection(config: AutoEntryConfig, entries: Sequence[Decimal]) -> No
             name, reason = problem
             details = {"expectedEntryPrice": jsonable(entry)}
             raise Refused(f"Entering at {entry}: {reason}", code=f"{name}_invalid", details=details)
-
-
-def _check_balance(context: Context, entries: Sequence[Decimal]) -> None:
-    config = context.config
-    required = rules.cost(config.side, config.quantity, config.leverage, entries)
-    available = context.balance()
-    if required > available:
-        raise Refused(
-            f"Opening {config.quantity} USD at {config.leverage}x takes up to {required} sats (margin and fees), the"
-            f" balance of account {context.account.name} is {available}",
-            code="insufficient_balance",
-            details={"required": required, "available": available},
-        )
 
 
 def _order(config: AutoEntryConfig, limit: Decimal | None) -> OpenPosition:

@@ -1,11 +1,10 @@
 """The rules of an auto entry: plain values in, plain values out.
 
-Prices are USD per BTC, quantities whole USD, costs whole sats. A ``side`` of ``buy`` opens a long.
+Prices are USD per BTC, quantities whole USD. A ``side`` of ``buy`` opens a long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from axisor_executor import arithmetic
@@ -51,8 +50,3 @@ def protection_problem(
         if problem:
             return "stoploss", problem
     return None
-
-
-def cost(side: Side, quantity: int, leverage: Decimal, entries: Iterable[Decimal]) -> int:
-    """Return the most sats that the entry takes from the balance, margin and fees, at the dearest of its prices."""
-    return max(arithmetic.entry_cost(side, quantity, price, leverage) for price in entries)

@@ -12,7 +12,6 @@ from axisor_executor.testing import make_context, make_trade
 
 D = Decimal
 HANDLER = AutoEntry()
-COST = 20_000 + 200 + 221  # margin, opening fee, closing fee at 45 454.5 (rounded up), for 100 USD at 50 000 and 10x
 
 
 def context(config=None, **facts):
@@ -104,24 +103,34 @@ def test_a_full_automation_reads_no_price():
 
 
 @pytest.mark.parametrize("price", [None, 0, -1])
-@pytest.mark.parametrize("trigger", [{}, {"trigger_price": 50_000}, {"trigger_price": 50_000, "trigger_type": "limit"}])
-def test_a_bad_price_is_an_error(price, trigger):
-    assert refusal(StaleData, trigger, price=price).status == 503
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"trigger_price": 50_000},
+        {"stoploss": 46_000},
+        {"takeprofit": 60_000},
+        {"trigger_price": 50_000, "trigger_type": "limit", "stoploss": 46_000},
+    ],
+)
+def test_a_bad_price_is_an_error(price, config):
+    assert refusal(StaleData, config, price=price).status == 503
 
 
-@pytest.mark.parametrize(("balance", "enough"), [(COST, True), (COST - 1, False), (0, False)])
-def test_the_balance_must_cover_margin_and_fees(balance, enough):
-    if enough:
-        order_of(decide(balance=balance))
-    else:
-        error = refusal(Refused, balance=balance)
-        assert (error.status, error.code) == (400, "insufficient_balance")
-        assert error.details == {"required": COST, "available": balance}
-
-
-def test_waiting_needs_no_balance():
-    assert isinstance(decide({"trigger_price": 40_000}, balance=None), Wait)
-    assert refusal(StaleData, balance=None)
+@pytest.mark.parametrize(
+    ("config", "asked"),
+    [
+        ({}, set()),
+        ({"trigger_price": 50_000, "trigger_type": "limit"}, set()),
+        ({"trigger_price": 50_000}, {"price"}),
+        ({"stoploss": 46_000}, {"price"}),
+        ({"takeprofit": 60_000}, {"price"}),
+        ({"trigger_price": 50_000, "trigger_type": "limit", "takeprofit": 60_000}, {"price"}),
+    ],
+)
+def test_nothing_is_read_that_the_decision_does_not_need(config, asked):
+    seen = context(config)
+    order_of(HANDLER.decide(seen))
+    assert set(seen.reads.asked) == asked
 
 
 @pytest.mark.parametrize(

@@ -77,12 +77,3 @@ def test_protection_must_lie_between_liquidation_and_entry(side, quantity, entry
     assert problem_of(*about, takeprofit=entry) == "takeprofit"
     assert problem_of(*about, takeprofit=entry - better) == "takeprofit"
     assert problem_of(*about, takeprofit=entry + better) is None
-
-
-@given(sides, quantities, prices, prices, leverages)
-def test_the_cost_covers_a_fill_at_any_of_the_prices(side, quantity, price, limit, leverage):
-    entries = rules.possible_entries(side, price, limit)
-    cost = rules.cost(side, quantity, leverage, entries)
-    for at in entries:
-        fees = arithmetic.maintenance_margin(side, quantity, at, leverage)
-        assert arithmetic.margin(quantity, at, leverage) + fees <= cost

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from axisor_executor.exchange.simulation import Books, Exposure, Fired, SimulationOptions
@@ -147,6 +148,7 @@ def _told(fired: Iterable[engine.Fired]) -> list[Fired]:
     ]
 
 
+@lru_cache(maxsize=65536)
 def _ticks(price: Decimal) -> int:
     found = engine.ticks(price)
     if found is None:
