@@ -49,7 +49,9 @@ def execute(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
     state so far, as :func:`get_result` does.
 
     Raises:
-        InvalidJob, IdempotencyConflict, StorageError: as :func:`enqueue`.
+        InvalidJob: as :func:`enqueue`.
+        IdempotencyConflict: as :func:`enqueue`.
+        StorageError: as :func:`enqueue`.
     """
     parts = runtime.current()
     execution, _ = parts.intake.take(job, idempotency_key=idempotency_key)

@@ -39,10 +39,11 @@ class AxisorError(Exception):
     """Base of all errors of this library.
 
     Attributes:
-        status: HTTP-like status (400 the caller's, 404 not there, 500 ours, 503 try later).
-        code: stable machine-readable code; part of the public interface.
-        account_id, account_name: the exchange account concerned, if one is.
-        details: JSON-able facts (never a secret).
+        status (int): HTTP-like status (400 the caller's, 404 not there, 500 ours, 503 try later).
+        code (str): stable machine-readable code; part of the public interface.
+        account_id (str | None): the exchange account concerned, if one is.
+        account_name (str | None): what its owner calls it.
+        details (dict[str, Any]): JSON-able facts (never a secret).
     """
 
     default_status: ClassVar[int] = 500

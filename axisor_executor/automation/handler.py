@@ -78,7 +78,7 @@ ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
 class AutomationHandler(ABC, Generic[ConfigT]):
     """Decides for one automation type. One instance serves all threads, so it keeps no state.
 
-    Class attributes:
+    Attributes:
         type: the automation's type in the database (``"margin_guard"``).
         title: how logs name it (``"Margin Guard"``).
         actions: every action by name, with its lane: ``"protect"`` for what must never wait behind entries,

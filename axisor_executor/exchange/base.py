@@ -201,38 +201,65 @@ class ExchangeClient(Protocol):
     them; ``None`` (now) is for standalone use.
     """
 
-    def ticker(self) -> Answer[Ticker]: ...
-    def account(self) -> Answer[ExchangeAccount]: ...
-    def running_trades(self) -> Answer[tuple[Trade, ...]]: ...
-    def open_trades(self) -> Answer[tuple[Trade, ...]]: ...
+    def ticker(self) -> Answer[Ticker]:
+        """Return the market as it is now; needs no credentials."""
+
+    def account(self) -> Answer[ExchangeAccount]:
+        """Return whose key it is, and the free balance in sats."""
+
+    def running_trades(self) -> Answer[tuple[Trade, ...]]:
+        """Return all running isolated trades."""
+
+    def open_trades(self) -> Answer[tuple[Trade, ...]]:
+        """Return all limit orders for isolated trades that are not filled yet."""
 
     def closed_trades(
         self, *, since: datetime | None = None, cursor: str | None = None, limit: int | None = None
-    ) -> Answer[Page[Trade]]: ...
+    ) -> Answer[Page[Trade]]:
+        """Return a page of the closed trades, newest first; ``cursor`` is the ``next_cursor`` of the page before."""
 
     def canceled_trades(
         self, *, since: datetime | None = None, cursor: str | None = None, limit: int | None = None
-    ) -> Answer[Page[Trade]]: ...
+    ) -> Answer[Page[Trade]]:
+        """Return a page of the canceled orders, newest first."""
 
-    def open_trade(self, order: NewTrade, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
-    def close_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
-    def cancel_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
-    def add_margin(self, trade_id: str, amount: int, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
-    def cash_in(self, trade_id: str, amount: int, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def open_trade(self, order: NewTrade, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Open a trade, or place a limit order. The exchange keeps ``client_id`` with it."""
 
-    def set_takeprofit(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def close_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Close a running trade at the market."""
 
-    def set_stoploss(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]: ...
+    def cancel_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Cancel an order that is not filled yet."""
 
-    def cross_position(self) -> Answer[CrossPosition]: ...
-    def cross_open_orders(self) -> Answer[tuple[CrossOrder, ...]]: ...
+    def add_margin(self, trade_id: str, amount: int, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Add ``amount`` sats of the balance to a running trade's margin."""
+
+    def cash_in(self, trade_id: str, amount: int, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Take ``amount`` sats out of a running trade, profit first."""
+
+    def set_takeprofit(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Set a trade's take profit (USD per BTC)."""
+
+    def set_stoploss(self, trade_id: str, value: Decimal, *, timestamp_ms: int | None = None) -> Answer[Trade]:
+        """Set a trade's stop loss (USD per BTC)."""
+
+    def cross_position(self) -> Answer[CrossPosition]:
+        """Return the account's cross position, also where it holds nothing."""
+
+    def cross_open_orders(self) -> Answer[tuple[CrossOrder, ...]]:
+        """Return all orders on the cross position that are not filled yet."""
 
     def cross_filled_orders(
         self, *, since: datetime | None = None, cursor: str | None = None, limit: int | None = None
-    ) -> Answer[Page[CrossOrder]]: ...
+    ) -> Answer[Page[CrossOrder]]:
+        """Return a page of the filled orders on the cross position, newest first."""
 
-    def open_cross_order(self, order: NewCrossOrder, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]: ...
-    def close_cross_position(self, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]: ...
+    def open_cross_order(self, order: NewCrossOrder, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]:
+        """Place an order on the cross position; at the market it opens, adds, reduces or turns it."""
+
+    def close_cross_position(self, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]:
+        """Close the whole cross position at the market; the answer is the order that did."""
 
 
 @dataclass(frozen=True, slots=True)

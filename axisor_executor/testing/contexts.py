@@ -51,7 +51,9 @@ def make_context(
         action: the job's action; ``None``: the config's.
         trade_id: the job's trade; the lineage is followed.
         price: the last price in USD per BTC; ``None``: stale, reading it raises ``StaleData``.
-        running, open_orders, finished: the account's trades by state; ``None``: reading them raises ``Unavailable``.
+        running: the account's running trades; ``None``: reading them raises ``Unavailable``.
+        open_orders: its limit orders that are not filled yet; ``None`` as above.
+        finished: its closed and canceled trades; ``None`` as above.
         cross_position: the account's cross position; ``None``: it can't be read.
         balance: free sats; ``None``: it can't be read.
         own: the running trades and open orders that this automation opened; ``None``: they can't be read.
@@ -59,7 +61,8 @@ def make_context(
         lineage: old trade id -> the id that replaced it.
 
     Raises:
-        InvalidJob, InvalidConfig: as in the executor, for an action or a config that is refused.
+        InvalidJob: as in the executor, for an action that is refused.
+        InvalidConfig: as in the executor, for a config that is refused.
     """
     raw = config.model_dump() if isinstance(config, AutomationConfig) else _newest(handler, config)
     chosen = handler.choose_action(action, raw)

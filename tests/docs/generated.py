@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -80,9 +81,44 @@ def tables() -> str:
 
 
 def commands() -> str:
-    """Return every command with its options."""
-    rows = [f"| `{path}` | {escaped(_options(command))} | {_summary(command)} |" for path, command in all_commands()]
-    return "\n".join(["| command | options | what it does |", "|---|---|---|", *rows])
+    """Return every command with its arguments, options and examples."""
+    return "\n\n".join(_command(path, command) for path, command in all_commands())
+
+
+def _command(path: str, command: click.Command) -> str:
+    says, _, examples = inspect.cleandoc(command.help or "").partition("\n\n\b\n")
+    context = click.Context(command)
+    rows = [_option(param, context) for param in command.params if isinstance(param, click.Option)]
+    parts = [f"## {path.removeprefix('axisor-executor ')}", " ".join(f"`{word}`" for word in [path, *_arguments(command)]), _prose(says)]
+    if rows:
+        parts.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]))
+    if examples:
+        _, _, code = examples.partition("\n")
+        parts.append(f"```sh\n{textwrap.dedent(code)}\n```")
+    return "\n\n".join(parts)
+
+
+def _arguments(command: click.Command) -> Iterator[str]:
+    context = click.Context(command)
+    yield from (param.make_metavar(context) for param in command.params if isinstance(param, click.Argument))
+
+
+def _option(option: click.Option, context: click.Context) -> str:
+    names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+    value = "" if option.is_flag else f" {escaped(_value(option, context))}"
+    more = option.get_help_extra(context)
+    default = "required" if option.required else escaped(more.get("default", ""))
+    bounds = f" ({escaped(more['range'])})" if "range" in more else ""
+    return f"| {names}{value} | {default} | {_prose(option.help or '')}{bounds} |"
+
+
+def _value(option: click.Option, context: click.Context) -> str:
+    return option.make_metavar(context).replace(" RANGE", "").replace("|", ", ")
+
+
+def _prose(text: str) -> str:
+    """Return a command's words, with what a terminal shows as it is in code marks where Markdown would read it."""
+    return re.sub(r"(?<![\w`-])(--[a-z][a-z-]+|[A-Z]+_[A-Z_]+)(?![\w`])", r"`\1`", escaped(text).replace("\\`", "`"))
 
 
 def all_commands() -> Iterator[tuple[str, click.Command]]:
@@ -98,22 +134,6 @@ def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Comman
         yield path, command
     for name, inner in command.commands.items():
         yield from _walk(f"{path} {name}", inner)
-
-
-def _options(command: click.Command) -> str:
-    shown = []
-    for param in command.params:
-        if isinstance(param, click.Argument):
-            shown.append(param.make_metavar(click.Context(command)))
-        elif isinstance(param, click.Option):
-            name = param.opts[0]
-            value = "" if param.is_flag else f" {param.make_metavar(click.Context(command))}"
-            shown.append(f"{name}{value}" if param.required else f"[{name}{value}]")
-    return " ".join(shown)
-
-
-def _summary(command: click.Command) -> str:
-    return (command.help or "").split("\n\n")[0].replace("\n", " ").strip().rstrip(".")
 
 
 def error_classes() -> str:

@@ -202,9 +202,8 @@ def failed_config(world: World) -> dict[str, Any]:
 
 @scene
 def failed_refused(world: World) -> dict[str, Any]:
-    return world.run(
-        world.automation(world.account(), "auto_entry", {"side": "b", "quantity": 100, "stoploss": 51_000})
-    )
+    config = {"side": "b", "quantity": 100, "stoploss": 51_000}
+    return world.run(world.automation(world.account(), "auto_entry", config))
 
 
 @scene

@@ -153,9 +153,7 @@ class TestMaxOpenTrades:
 class TestRateBudget:
     @pytest.mark.parametrize("config", [{}, {"trigger_price": 49_000, "trigger_type": "limit"}])
     def test_an_entry_takes_one_request(self, world: World, account: Account, config: dict[str, Any]) -> None:
-        world.run(
-            entry(world, account, trigger_price=90_000)
-        )  # whose account it is and the price are known from here on
+        world.run(entry(world, account, trigger_price=90_000))  # the price and whose account it is are known now
         automation_id = entry(world, account, **config)
         last = max(row["seq"] for row in world.paper.requests())
         assert world.run(automation_id)["status"] == "completed"

@@ -374,6 +374,24 @@ def test_what_the_exchange_says_is_kept_short_and_printable(
     assert shown in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"message": "Insufficient balance", "code": "BALANCE"}, ": Insufficient balance"),
+        ({"message": None, "code": "BALANCE"}, ": BALANCE"),
+        ({"message": "", "code": "BALANCE"}, ": BALANCE"),
+        ({"message": None, "code": None}, ""),
+    ],
+)
+def test_a_rejection_gives_the_exchanges_reason(
+    said: dict[str, Any], reason: str, exchange: responses.RequestsMock, client: LNMarketsClient
+) -> None:
+    register(exchange, BY_NAME["account"], status=400, json=said)
+    with pytest.raises(Rejected) as raised:
+        client.account()
+    assert raised.value.message == f"lnmarkets account: rejected by the exchange{reason} (HTTP 400)"
+
+
 @pytest.mark.parametrize("body", ['["message"]', '{"message": null, "code": {"a": 1}}', "{", '"' + "x" * 70_000 + '"'])
 def test_a_rejection_that_says_nothing_readable_is_still_one(
     body: str, exchange: responses.RequestsMock, client: LNMarketsClient
