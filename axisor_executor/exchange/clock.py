@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,15 +21,20 @@ def server_time(headers: Mapping[str, str], *, cacheable: bool = False) -> datet
     With ``cacheable`` (public market data) the seconds that a cache says it has kept the answer (``Age``) are added;
     elsewhere they never are: a time that is too early proves too little, one that is too late proves too much.
     """
-    try:
-        date = parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError, TypeError, OverflowError):
+    date = _date(headers.get("Date"))
+    if date is None:
         return None
-    if date.tzinfo is None:
-        return None
-    date = date.astimezone(UTC)
     age = headers.get("Age", "") if cacheable else ""
     return date + timedelta(seconds=int(age)) if age.isascii() and age.isdigit() and len(age) < 8 else date
+
+
+@functools.lru_cache(maxsize=64)  # all answers of a second show the same text
+def _date(shown: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(shown or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return None if date.tzinfo is None else date.astimezone(UTC)
 
 
 def skew_seconds(sent_at: float, received_at: float, server: datetime) -> float:

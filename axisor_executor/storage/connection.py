@@ -39,7 +39,7 @@ _POSTGRES = {
     "later": "clock_timestamp()+?*interval '1 second'",
     "for_update": "FOR UPDATE",
 }
-_BEGIN = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
 """A worker that is frozen inside a transaction must not freeze those that meet its locks."""
 _BEGIN_DURABLE = _BEGIN + "SET LOCAL synchronous_commit TO on; "
 
@@ -151,7 +151,7 @@ class Storage:
 
     def _execute(self, sql: str, params: tuple[Any, ...]) -> Any:
         text = self._translated.get(sql) or self._translate(sql)
-        values = tuple(self._bind(value) for value in params)
+        values = tuple([value if type(value) in _AS_IT_IS else self._bind(value) for value in params])
         if not self.database.is_closed():
             return self.database.execute_sql(text, values)
         with self.connection():
@@ -213,6 +213,7 @@ class Storage:
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _NUL = "\\u0000"
+_AS_IT_IS = frozenset({int, float, bool, type(None)})
 
 
 def json_text(value: Any) -> str:
@@ -301,7 +302,13 @@ class _Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee has n
         self._begins.with_ = statements
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        return super().execute_sql(self._take_begin() + sql, params)
+        begin = self._take_begin()
+        try:
+            return super().execute_sql(begin + sql, params)
+        except Exception:
+            if begin and not self.is_closed() and self._adapter.txn_status(self.connection()) == self._adapter.txn_idle:
+                self.begin(begin)  # it was refused as a whole: the transaction is still to begin
+            raise
 
     def commit(self) -> None:
         if not self._take_begin():

@@ -108,12 +108,15 @@ def rehearse(
 
 
 def _check(storage: Storage, run: Execution, planned: LedgerAction, account: Account) -> None:
-    """Look at everything at once, the run and its lease held; what is out of order is then told in detail."""
+    """Look at everything at once, the run and its lease held; what is out of order is then told in detail.
+
+    They are locked by a statement of its own: what was changed while it waited, the next one sees.
+    """
     row = storage.one_after(
         *switches.held_still(storage),
-        ("SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? {for_update}", run.id, run.fence),
+        (_HOLD, run.id, run.fence, planned.account_id),
         (
-            _NOW.format(lock="" if storage.is_sqlite else "FOR UPDATE OF l", now="{now}"),
+            _NOW,
             planned.automation_id,
             account.id,
             planned.account_id,
@@ -139,6 +142,11 @@ def _check(storage: Storage, run: Execution, planned: LedgerAction, account: Acc
         _check_unresolved(storage, planned)
 
 
+_HOLD = """
+SELECT 1 FROM axisor_executions e JOIN axisor_leases l ON l.execution_id = e.id AND l.fence = e.fence
+WHERE e.id = ? AND e.fence = ? AND l.account_id = ? {for_update}
+"""  # in this order, as everywhere
+
 _NOW = """
 SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials, a.config,
     EXISTS (SELECT 1 FROM axisor_switches),
@@ -149,7 +157,7 @@ SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, u.credentials
 FROM axisor_leases l
 CROSS JOIN user_exchange_accounts u
 LEFT JOIN "Automation" a ON a.id = ?
-WHERE u.id = ? AND l.account_id = ? AND l.execution_id = ? AND l.fence = ? AND l.until > {now} {lock}
+WHERE u.id = ? AND l.account_id = ? AND l.execution_id = ? AND l.fence = ? AND l.until > {now}
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from axisor_executor.automation import act
 from axisor_executor.errors import LeaseLost
-from axisor_executor.storage import actions, executions, leases
+from axisor_executor.storage import actions, leases
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.storage.plans import Plan

@@ -90,7 +90,9 @@ def test_every_version_comes_to_the_same_and_no_row_is_changed(
 def test_a_context_and_a_run_read_the_same(percent: int) -> None:
     row = {"percent": percent, KEY: 2}
     assert (
-        make_context(row, handler=STOP).config == read(STOP, row).config == StopConfig(distance_percent=Decimal(percent))
+        make_context(row, handler=STOP).config
+        == read(STOP, row).config
+        == StopConfig(distance_percent=Decimal(percent))
     )
     assert make_context({"distance_percent": percent}, handler=STOP).config.distance_percent == percent
 

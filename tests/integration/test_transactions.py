@@ -1,0 +1,222 @@
+"""Transactions that begin with their first statement: whole or not at all, and what they look at is as it is now."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+
+import peewee
+import pytest
+
+from axisor_executor.errors import Changed
+from axisor_executor.storage import accounts, sending
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.plans import Plan
+from tests.integration.ledger import SENDING, Ledger
+
+LANES = "UPDATE axisor_switches SET reason = ? WHERE scope = ?"
+SET = "INSERT INTO axisor_switches (scope, scope_id, mode, created_at) VALUES (?, '', 'paused', {now})"
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    storage = Storage(database_url)
+    with storage.connection():
+        yield Ledger(storage)
+    storage.close()
+
+
+def until(condition: Callable[[], object], *, timeout: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def switches_set(storage: Storage) -> int:
+    return len(storage.rows("SELECT 1 FROM axisor_switches"))
+
+
+class Undone(Exception):
+    """What a test breaks a transaction off with."""
+
+
+class TestWholeOrNotAtAll:
+    @pytest.mark.parametrize(
+        "broken",
+        ["SELECT FROM WHERE", "SELECT 1 FROM no_such_table", "INSERT INTO axisor_switches (scope) VALUES (NULL)"],
+    )
+    def test_also_where_the_first_statement_failed(self, ledger: Ledger, broken: str) -> None:
+        with suppress(Undone), ledger.storage.write():
+            with suppress(peewee.PeeweeException):
+                ledger.storage.run(broken)
+            with suppress(peewee.PeeweeException):  # of a transaction that has failed nothing more is taken
+                ledger.storage.run(SET, "all")
+            raise Undone
+        assert switches_set(ledger.storage) == 0
+
+    def test_also_where_the_first_statement_was_never_sent(self, ledger: Ledger) -> None:
+        with suppress(Undone), ledger.storage.write():
+            with suppress(peewee.PeeweeException):
+                ledger.storage.run(SET, object())
+            ledger.storage.run(SET, "all")
+            raise Undone
+        assert switches_set(ledger.storage) == 0
+
+    def test_also_one_in_another(self, ledger: Ledger) -> None:
+        with ledger.storage.write():
+            with suppress(Undone), ledger.storage.write():
+                ledger.storage.run(SET, "all")
+                raise Undone
+            ledger.storage.run(SET, "exchange")
+        assert switches_set(ledger.storage) == 1
+
+    def test_one_without_a_statement_leaves_nothing_behind(self, ledger: Ledger) -> None:
+        for _ in range(2):
+            with ledger.storage.write():
+                pass
+            with suppress(Undone), ledger.storage.write():
+                raise Undone
+        ledger.storage.run(SET, "all")
+        other = Storage(ledger.storage._url)
+        assert switches_set(other) == 1, "committed by itself"
+        other.close()
+
+    def test_a_statement_that_may_fail_takes_only_itself_back(self, ledger: Ledger) -> None:
+        with ledger.storage.write():
+            for scope in ("all", "all", "exchange"):
+                with suppress(peewee.IntegrityError):
+                    ledger.storage.attempt(SET, scope)
+        assert switches_set(ledger.storage) == 2
+
+    def test_signs_that_mean_something_to_the_driver_are_kept_as_they_are(self, ledger: Ledger) -> None:
+        said = "100 % of %s, %(name)s? or ?; DROP TABLE x; --"
+        with ledger.storage.write():
+            ledger.storage.run_all((SET, "all"), (LANES, said, "all"))
+        assert ledger.storage.one("SELECT reason, 7 % 4 FROM axisor_switches WHERE reason = ?", said) == (said, 3)
+
+
+def test_what_is_read_behind_a_lock_is_as_it_is_then(postgres_url: str) -> None:
+    """Hand-over, switches and claims are made for it, whatever the server's default is."""
+    strict = Storage(f"{postgres_url}?options=-c%20default_transaction_isolation%3Dserializable")
+    with strict.write():
+        assert strict.one("SHOW transaction_isolation") == ("read committed",)
+    with strict.write(durable=True):
+        assert strict.one("SHOW transaction_isolation") == ("read committed",)
+    strict.close()
+
+
+class TestSending:
+    @pytest.fixture
+    def database_url(self, migrated_postgres: str, request: pytest.FixtureRequest) -> str:
+        """Of PostgreSQL: SQLite's writers are alone."""
+        from tests.integration.conftest import _empty
+
+        _empty(migrated_postgres)
+        return migrated_postgres
+
+    @pytest.mark.parametrize("held", ["axisor_leases WHERE account_id = 'account-1'", "axisor_executions"])
+    def test_what_is_changed_while_a_sender_waits_for_a_lock_counts(
+        self, ledger: Ledger, database_url: str, held: str
+    ) -> None:
+        storage, run = ledger.storage, ledger.running(automation_id="automation-a")
+        (planned,) = ledger.plan(run)
+        account = accounts.account(storage, "account-1")
+        assert account is not None
+        other = Storage(database_url)
+
+        def send() -> None:
+            with other.connection():
+                sending.begin(other, run, planned, SENDING, account=account)
+
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        with ThreadPoolExecutor(1) as pool:
+            with storage.write():
+                storage.run(f"SELECT 1 FROM {held} FOR UPDATE")
+                sender = pool.submit(send)
+                third = Storage(database_url)
+                until(lambda: third.one(waits))
+                accounts.set_credentials(third, "account-1", {"key": "another"})
+                third.close()
+            with pytest.raises(Changed, match="credentials"):
+                sender.result(30)
+        other.close()
+        assert [one.status for one in ledger.actions(run)] == ["planned"]
+
+
+class TestManyWorkers:
+    def test_each_message_twice_at_once_makes_one_run_and_leaves_nobody_in_line(
+        self, ledger: Ledger, database_url: str
+    ) -> None:
+        """Without recovery: a claim that joins the line is seen by the end that it waits for."""
+        ids = [ledger.queued(f"account-{number % 2}") for number in range(16)]
+        messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        for execution_id in ids:
+            messages.put(execution_id)
+            messages.put(execution_id)
+        acting: dict[str, str] = {}
+        runs: list[str] = []
+        problems: list[str] = []
+        storage = Storage(database_url)
+
+        def work() -> None:
+            while (execution_id := messages.get()) is not None:
+                with storage.connection():
+                    run = ledger_of.claim(execution_id, worker_id=threading.current_thread().name)
+                    if run is None:
+                        continue
+                    assert run.account_id is not None
+                    if acting.setdefault(run.account_id, run.id) != run.id:
+                        problems.append(f"{run.id} beside {acting[run.account_id]}")
+                    runs.append(run.id)
+                    del acting[run.account_id]
+                    following = ledger_of.finish(run)
+                if following is not None:
+                    messages.put(following.id)
+
+        ledger_of = _without_rows(storage)
+        workers = [threading.Thread(target=work) for _ in range(6)]
+        for worker in workers:
+            worker.start()
+        try:
+            until(lambda: all(ledger.get(one).is_over for one in ids), timeout=60)
+        finally:
+            for _ in workers:
+                messages.put(None)
+            for worker in workers:
+                worker.join(30)
+            storage.close()
+        assert problems == []
+        assert sorted(runs) == sorted(ids)
+        assert {ledger.get(one).fence for one in ids} == {1}
+        assert ledger.storage.rows("SELECT account_id FROM axisor_leases") == []
+
+
+def _without_rows(storage: Storage) -> Ledger:
+    """Return the short ways to a database that has its exchange already."""
+    made = Ledger.__new__(Ledger)
+    made.storage = storage
+    return made
+
+
+def test_a_plan_and_its_first_sending_are_committed_together_or_not_at_all(ledger: Ledger) -> None:
+    run = ledger.running(automation_id="automation-a")
+    account = accounts.account(ledger.storage, "account-1")
+    assert account is not None
+    from axisor_executor.automation import act
+    from tests.integration.ledger import ENTRY
+
+    plan = Plan(ledger.storage, run, act(ENTRY), {}, [])
+    with pytest.raises(Changed):
+        sending.begin(
+            ledger.storage, run, plan.actions[0], SENDING, account=replace(account, credentials={"key": "old"}), plan=plan
+        )
+    assert (plan.is_kept, ledger.actions(run), ledger.get(run.id).plan_version) == (False, [], 0)
+    sending.begin(ledger.storage, run, plan.actions[0], SENDING, account=account, plan=plan)
+    assert (plan.is_kept, ledger.get(run.id).plan_version) == (True, 1)
+    assert [one.status for one in ledger.actions(run)] == ["sending"]
