@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import random
@@ -435,12 +436,18 @@ class Run:
 
     def _finish(self, ended: Ended) -> Next | None:
         try:
-            return self._record(ended)
-        except LeaseLost:
+            return self._record_somehow(ended)
+        except (LeaseLost, StorageError, *BROKEN):
+            # Without the end it was to be committed with, an answer that is here must still not be lost.
             if self.plan is not None:
-                self.plan.settle()
+                with contextlib.suppress(StorageError, *BROKEN):
+                    self.plan.settle()
             raise
-        except (StorageError, *BROKEN):
+
+    def _record_somehow(self, ended: Ended) -> Next | None:
+        try:
+            return self._record(ended)
+        except (LeaseLost, StorageError, *BROKEN):
             raise
         except Exception as error:  # noqa: BLE001  an end that can't be written must not run again and again
             say.crash(f"The result of execution {self.run.id} can't be recorded: {type(error).__name__}")

@@ -70,6 +70,7 @@ class _Here(Deciders):
         seconds: float,  # noqa: ARG002  it has all the time
         *,
         is_ours: Callable[[BaseException], bool] = lambda _: False,
+        is_reading: Callable[[], bool] = lambda: False,  # noqa: ARG002  which makes no difference then
     ) -> T:
         """Return what the call returns; what it raises is told as in a run."""
         return told(found.display_name, what, call, is_ours)

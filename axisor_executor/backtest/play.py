@@ -14,11 +14,11 @@ from axisor_executor.backtest.account import NAME, SimulatedAccount
 from axisor_executor.backtest.automations import RunningAutomation
 from axisor_executor.backtest.candles import Candle, CandleFile
 from axisor_executor.backtest.measure import Measure, Point
-from axisor_executor.backtest.path import Path, corners
+from axisor_executor.backtest.path import NO_EXPOSURE, Path, corners
 from axisor_executor.backtest.result import Backtest, result_of
 from axisor_executor.backtest.scenario import CrossStart, Position, Scenario
 from axisor_executor.errors import AxisorError, InvalidConfig, Rejected
-from axisor_executor.exchange.base import FEE_RATE, Answer, NewCrossOrder, NewTrade
+from axisor_executor.exchange.base import FEE_RATE, Answer, CrossOrder, NewCrossOrder, NewTrade, Trade
 from axisor_executor.exchange.simulation import Exposure, Fired, Simulation, SimulationOptions
 from axisor_executor.plugins import Registry
 
@@ -26,8 +26,6 @@ T = TypeVar("T")
 
 FUNDING_PERIOD = timedelta(hours=8)
 """From one settlement of funding to the next; they are due at multiples of it since the epoch."""
-
-NO_EXPOSURE = Exposure(0, 0)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_CORNER = 3
@@ -106,14 +104,14 @@ class _Stage:
             RunningAutomation(planned, registry, self.account, number=number, every=self._every(planned.every), ids=ids)
             for number, planned in enumerate(scenario.automations, 1)
         ]
-        self._exposure = NO_EXPOSURE
+        self._exposure = self._waiting = NO_EXPOSURE
         self._changed()
 
     def take(self, candle: Candle) -> None:
         """Walk through a candle, and run the jobs that are due at its end."""
         self.candles += 1
         self._wait_until(candle.time)
-        prices = corners(candle, self.options.path, self._exposure)
+        prices = corners(candle, self.options.path, self._exposure, self._waiting)
         for offset, price in zip(self._offsets, prices, strict=True):
             self._move(candle.time + offset, price)
         self.account.forget()
@@ -179,7 +177,15 @@ class _Stage:
         """Look at the account after it holds, or may hold, something else."""
         held = self.simulation.exposure(NAME)
         self._exposure = held if any(held) else NO_EXPOSURE
+        self._waiting = self._orders() if held.long == held.short else NO_EXPOSURE
         self.measure.see(self.at, self.simulation.equity(NAME))
+
+    def _orders(self) -> Exposure:
+        """Return what the limit orders would open."""
+        client = self.account.client
+        orders: list[Trade | CrossOrder] = [*client.open_trades().value, *client.cross_open_orders().value]
+        bought = sum(one.quantity for one in orders if one.side == "buy")
+        return Exposure(bought, sum(one.quantity for one in orders) - bought)
 
     def _every(self, own: int | None) -> timedelta:
         seconds = own or self.options.every

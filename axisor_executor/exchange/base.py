@@ -25,6 +25,7 @@ CrossOrderState = Literal["open", "filled", "canceled"]
 
 SATS_PER_BTC = 100_000_000
 PRICE_STEP = Decimal("0.5")
+"""Every price that is sent is a multiple of it: USD per BTC."""
 FEE_RATE = Decimal("0.001")
 """Trading fee of the first (most expensive) tier, as a factor; an upper bound for every other tier."""
 

@@ -48,6 +48,7 @@ def decide(registered: Registered, context: AccountContext[Any], deciders: Decid
 
     Raises:
         PluginError: it failed, or its decision makes no sense; named by distribution and version.
+        Unavailable: what it reads did not come in time.
         AxisorError: what it raised on purpose.
     """
 
@@ -61,6 +62,7 @@ def decide(registered: Registered, context: AccountContext[Any], deciders: Decid
                 lambda: plain_decision(registered.handler.decide(shown)),
                 seconds,
                 is_ours=lent.raised,
+                is_reading=lent.is_reading,
             )
         finally:
             lent.end()

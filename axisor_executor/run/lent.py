@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from axisor_executor.automation import OwnEntry, Reads
+from axisor_executor.errors import AxisorError
 from axisor_executor.exchange.base import CrossPosition, Trade
 
 T = TypeVar("T")
@@ -17,22 +19,32 @@ class LentReads:
     """A run's reads, lent to a plugin for one decision.
 
     What they return can't be changed for whoever reads it next: records are frozen, and sequences are tuples of the
-    plugin's own. What they raise is the core's, and passes through the plugin as it is. Once the decision is over they
+    plugin's own. What they raise is the core's, and passes through the plugin as it was. Once the decision is over they
     read nothing more: a handler that was given up comes back at its next read.
     """
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
-        self._raised: list[BaseException] = []
+        self._raised: list[tuple[Exception, dict[str, Any]]] = []
         self._is_over = False
+        self._is_reading = False
+
+    def is_reading(self) -> bool:
+        """Return whether a read is under way."""
+        return self._is_reading
 
     def end(self) -> None:
         """Let nothing be read any more."""
         self._is_over = True
 
     def raised(self, error: BaseException) -> bool:
-        """Return whether an error came out of a read."""
-        return any(one is error for one in self._raised)
+        """Return whether an error came out of a read; it is made what it was then, whatever was done to it since."""
+        for one, was in self._raised:
+            if one is error:
+                vars(one).clear()
+                vars(one).update(was)
+                return True
+        return False
 
     def price(self) -> Decimal:
         """Return the last price in USD."""
@@ -77,8 +89,16 @@ class LentReads:
     def _read(self, read: Callable[[], T]) -> T:
         if self._is_over:
             raise RuntimeError("the decision is over: nothing more is read for it")
+        self._is_reading = True
         try:
             return read()
         except Exception as error:
-            self._raised.append(error)
+            self._raised.append((error, _values(error)))
             raise
+        finally:
+            self._is_reading = False
+
+
+def _values(error: Exception) -> dict[str, Any]:
+    values = dict(vars(error))
+    return {**values, "details": copy.deepcopy(error.details)} if isinstance(error, AxisorError) else values

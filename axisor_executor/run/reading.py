@@ -70,7 +70,8 @@ class KeptConfigs:
     ) -> None:
         """Keep what was read; call it before the handler gets to see its config again."""
         config = found.config
-        if config.__pydantic_private__ or not all(_is_plain(value) for value in vars(config).values()):
+        elsewhere = config.__pydantic_private__ or config.__pydantic_extra__
+        if elsewhere or not all(_is_plain(value) for value in vars(config).values()):
             return
         kept = replace(found, config=BaseModel.__copy__(config))
         with self._lock:

@@ -162,7 +162,7 @@ class LiveReads:
                 self.saw(trade)
         if "crossPosition" in self._kept:
             self.seen["crossPosition"] = shown(self._kept["crossPosition"])
-        return self.seen
+        return {key: dict(one) if key == "trades" else one for key, one in self.seen.items()}  # more may be seen yet
 
     def _once(self, key: str, read: Callable[[], Any]) -> Any:
         if key not in self._kept:

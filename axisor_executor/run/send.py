@@ -76,7 +76,7 @@ class Sender:
         """Carry a planned action out; what became of it is committed before this returns or raises.
 
         One of a dry run goes the same way up to its request, which is recorded instead of sent. A new ``plan`` hears
-        what is confirmed, and sees to the commit.
+        what is confirmed, and sees to the commit: of what completes it, that is the commit of the end.
 
         Returns:
             True: it was carried out, or rehearsed. False: someone else had closed the trade, nothing was left to do.

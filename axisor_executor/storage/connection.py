@@ -39,8 +39,12 @@ _POSTGRES = {
     "later": "clock_timestamp()+?*interval '1 second'",
     "for_update": "FOR UPDATE",
 }
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
-"""A worker that is frozen inside a transaction must not freeze those that meet its locks."""
+_BEGIN = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED; "
+    "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
+)
+"""Whatever the server's default is: what is read behind a lock must be as it is then (the hand-over of leases and the
+switches are made for it). A worker that is frozen inside a transaction must not freeze those that meet its locks."""
 _BEGIN_DURABLE = _BEGIN + "SET LOCAL synchronous_commit TO on; "
 
 Statement = tuple[Any, ...]
@@ -150,18 +154,20 @@ class Storage:
         return instant(row[0])
 
     def _execute(self, sql: str, params: tuple[Any, ...]) -> Any:
-        text = self._translated.get(sql) or self._translate(sql)
+        return self._send(self._translated.get(sql) or self._translate(sql), params)
+
+    def _execute_all(self, statements: tuple[Statement, ...]) -> Any:
+        if self.is_sqlite:
+            return [self._execute(sql, tuple(params)) for sql, *params in statements][-1]
+        text = "; ".join([self._translated.get(sql) or self._translate(sql) for sql, *_ in statements])
+        return self._send(text, tuple([value for _, *params in statements for value in params]))
+
+    def _send(self, text: str, params: tuple[Any, ...]) -> Any:
         values = tuple([value if type(value) in _AS_IT_IS else self._bind(value) for value in params])
         if not self.database.is_closed():
             return self.database.execute_sql(text, values)
         with self.connection():
             return self.database.execute_sql(text, values)
-
-    def _execute_all(self, statements: tuple[Statement, ...]) -> Any:
-        if self.is_sqlite:
-            return [self._execute(sql, tuple(params)) for sql, *params in statements][-1]
-        text = "; ".join(sql for sql, *_ in statements)
-        return self._execute(text, tuple(value for _, *params in statements for value in params))
 
     def _translate(self, sql: str) -> str:
         text = sql
@@ -341,5 +347,5 @@ def _postgres(url: str, pool: int) -> Any:
         keepalives_interval=3,
         keepalives_count=3,
         tcp_user_timeout=15_000,
-        isolation_level="READ COMMITTED",  # what the hand-over of leases and the switches are made for
+        isolation_level="READ COMMITTED",
     )

@@ -89,7 +89,8 @@ def _command(path: str, command: click.Command) -> str:
     says, _, examples = inspect.cleandoc(command.help or "").partition("\n\n\b\n")
     context = click.Context(command)
     rows = [_option(param, context) for param in command.params if isinstance(param, click.Option)]
-    parts = [f"## {path.removeprefix('axisor-executor ')}", " ".join(f"`{word}`" for word in [path, *_arguments(command)]), _prose(says)]
+    usage = " ".join(f"`{word}`" for word in [path, *_arguments(command)])
+    parts = [f"## {path.removeprefix('axisor-executor ')}", usage, _prose(says)]
     if rows:
         parts.append("\n".join(["| option | default | meaning |", "|---|---|---|", *rows]))
     if examples:
@@ -113,7 +114,7 @@ def _option(option: click.Option, context: click.Context) -> str:
 
 
 def _value(option: click.Option, context: click.Context) -> str:
-    return option.make_metavar(context).replace(" RANGE", "").replace("|", ", ")
+    return option.make_metavar(context).replace(" RANGE", "").replace("|", ", ").strip("[]")
 
 
 def _prose(text: str) -> str:

@@ -13,7 +13,7 @@ from tests.docs.pages import PAGES, PLUGIN_READMES, ROOT, anchors, prose, text_o
 LINK = re.compile(r"(?<!\!)\[[^\]\n]+\]\((?P<target>[^)\s]+)\)")
 PATHS = re.compile(
     r"`((?:axisor_executor|plugins|tests|docs|scripts)/[\w./-]*|(?:run|storage|credentials|exchange|observe|automation|"
-    r"limits|embedded|demo|cli)/[\w.]*|\w+\.py)`"
+    r"limits|embedded|demo|cli|reconcile|service|testing)/[\w./]*|\w+\.py)`"
 )
 ELSEWHERE = ("axisor_time_stop.py", "test_time_stop.py", "tests/test_rules.py")
 _SKIPPED = {".git", "build", "dist", "site", "node_modules"}

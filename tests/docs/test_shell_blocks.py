@@ -18,7 +18,7 @@ from tests.docs.shell import commands
 SHELL = [block for block in blocks("sh", pages=(*PAGES, *PLUGIN_READMES)) if not block.skipped]
 COMMANDS = [(block, words) for block in SHELL for words in commands(block.code)]
 CHECKED = {"axisor-executor", "dramatiq", "make", "pip", "export"}
-TAKEN_AS_THEY_ARE = {"python3", ".", "cd", "curl", "echo", "python", "sleep"}
+TAKEN_AS_THEY_ARE = {"python3", ".", "cd", "curl", "echo", "jq", "pass", "python", "sleep"}
 
 
 def of(program: str) -> list[tuple[Block, list[str]]]:

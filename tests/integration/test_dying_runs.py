@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from axisor_executor.automation import Act, AddMargin, Group, OpenPosition, act
+from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, SetStopLoss, act
 from axisor_executor.run import points
 from axisor_executor.settings import RetryPolicy
+from axisor_executor.storage import executions
 from axisor_executor.switching import pause, resume
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
@@ -93,8 +94,61 @@ class TestEveryPoint:
         assert changes.kinds == ["close", "open"]
         assert world.trade(account, result["tradeId"])["quantity"] == 50
 
+    @pytest.mark.parametrize("kind", [AddMargin, ClosePosition, SetStopLoss], ids=lambda kind: kind.__name__)
+    @pytest.mark.parametrize("point", POINTS)
+    def test_what_is_done_to_a_trade_happens_once(
+        self, world: World, account: Account, puppet: Puppet, point: str, kind: type[Any]
+    ) -> None:
+        trade_id = world.open_trade(account)
+        values = {AddMargin: (100,), ClosePosition: (), SetStopLoss: (Decimal(47_000),)}[kind]
+        puppet.decision = act(kind(trade_id, *values))
+        with world.changes() as changes:
+            execution_id = die(world, world.automation(account, "puppet", CONFIG), point)
+            world.parts.recovery.look()
+            assert world.settle(execution_id)["status"] == "completed"
+        assert len(changes.sent) == 1
+        not_executed = ["rejected"] * (point == "sending")
+        assert [one.status for one in world.actions(execution_id)] == [*not_executed, "confirmed"]
+
+    def test_the_one_in_line_sees_what_the_dead_has_done(self, world: World, account: Account, puppet: Puppet) -> None:
+        """Its margin is a baseline: it must be that after the effect whose answer died with the run."""
+        trade_id = world.open_trade(account)
+        puppet.decision = act(AddMargin(trade_id, 100))
+        first, second = (world.automation(account, "puppet", CONFIG) for _ in range(2))
+        with world.changes() as changes:
+            execution_id = die(world, first, "settled")
+            held = world.run(second)
+            assert (held["status"], held["error"]["code"]) == ("waiting", "unresolved_action")
+            assert world.settle(execution_id)["status"] == "completed"
+            assert world.settle(held["executionId"])["status"] == "completed"
+        assert len(changes.sent) == 2
+        assert world.trade(account, trade_id)["margin"] == 20_200
+
 
 class TestWhatBinds:
+    def test_what_a_run_died_of_between_two_plans_leaves_no_gap(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        puppet.decision = act(ENTRY)
+        world.paper.add_fault("status_before", mutating=True, count=1, status=503)
+        execution_id = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        (kept,) = world.actions(execution_id)
+        assert (kept.status, kept.seq, kept.plan_version) == ("planned", 1, 1)
+        world.storage.run("UPDATE axisor_executions SET due_at = {later} WHERE id = ?", -1, execution_id)
+        with dying("planned"), pytest.raises(Death):
+            world.parts.executor.run(execution_id)
+        assert world.actions(execution_id) == [kept]
+        world.storage.run("UPDATE axisor_leases SET until = {later}", -1)
+        with world.changes() as changes:
+            assert world.settle(execution_id)["status"] == "completed"
+        assert changes.kinds == ["open"]
+        (done,) = world.actions(execution_id)
+        assert (done.status, done.seq, done.plan_version) == ("confirmed", 1, 2)
+        assert [old["version"] for old in executions.old_plans(world.storage, execution_id)] == [1]
+        plan = world.execution(execution_id).plan
+        assert plan is not None
+        assert plan["version"] == 2
+
     def test_a_plan_of_which_nothing_was_sent_is_decided_again(
         self, world: World, account: Account, puppet: Puppet
     ) -> None:

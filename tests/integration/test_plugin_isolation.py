@@ -14,7 +14,7 @@ import pytest
 
 from axisor_executor import Act, ClosePosition, Group, OpenPosition, Wait, act, enqueue, get_result, wait
 from axisor_executor.automation import AccountContext
-from axisor_executor.errors import Held, InvalidConfig, LeaseLost, PluginError, Refused, StorageError
+from axisor_executor.errors import Held, InvalidConfig, LeaseLost, PluginError, Refused, StaleData, StorageError
 from axisor_executor.limits.breaker import PluginRef
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
@@ -141,6 +141,23 @@ class TestItsOwnJob:
         exiting = world.enqueue(world.job(automation))
         assert [world.execution(one).lane for one in (hanging, exiting)] == ["default", "default"]
 
+    @pytest.mark.parametrize("change", [{"details": {"a": {1}}}, {"code": {1}}, {"account_id": object()}], ids=list)
+    def test_an_error_of_a_read_that_it_changed_is_recorded_as_it_was(
+        self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+    ) -> None:
+        def spoil(context: AccountContext[Any]) -> Any:
+            try:
+                context.price()
+            except StaleData as error:
+                vars(error).update(change)
+                raise
+
+        puppet.decision = spoil
+        monkeypatch.setattr("axisor_executor.run.reads.LiveReads.price_now", raising_for_any(StaleData("too old")))
+        result = world.run(world.automation(account, "puppet", CONFIG))
+        assert (result["status"], result["waitingFor"]) == ("waiting", "retry")
+        assert (result["error"]["code"], result["error"]["message"]) == (StaleData.default_code, "too old")
+
     def test_what_the_database_refuses_while_it_reads_is_not_its_fault(
         self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -208,6 +225,21 @@ class TestOthers:
         hung = world.run(world.automation(account, "puppet", CONFIG))
         closed = world.run(world.automation(account, "margin_guard", CLOSE), trade_id=trade_id)
         assert (hung["error"]["code"], closed["status"]) == ("plugin_timeout", "completed")
+
+    def test_a_slow_exchange_is_no_failure_of_the_plugin(
+        self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A guard whose reads take too long is tried again, and held back on no other account."""
+        world.restart(puppet.plugin, decide_seconds=0.2, plugin_breaker_failures=2)
+        automation = world.automation(account, "margin_guard", GUARD)
+        with monkeypatch.context() as patch:
+            patch.setattr("axisor_executor.run.reads.LiveReads.running", lambda _: self.go_on.wait(30) and ())
+            results = [world.run(automation) for _ in range(4)]
+        assert [(one["status"], one["error"]["code"]) for one in results] == [("waiting", "exchange_unavailable")] * 4
+        other = world.account(name="Second Account")
+        trade_id = world.open_trade(other)
+        closed = world.run(world.automation(other, "margin_guard", CLOSE), trade_id=trade_id)
+        assert (closed["status"], world.parts.breakers.states()) == ("completed", [])
 
     def test_its_arithmetic_is_its_own(self, world: World, account: Account, puppet: Puppet) -> None:
         def coarse(context: Any) -> Any:

@@ -9,17 +9,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import peewee
 import pytest
 
+from axisor_executor.automation import Act, AddMargin, Group, act
 from axisor_executor.errors import Changed
-from axisor_executor.storage import accounts, sending
+from axisor_executor.run import points, send
+from axisor_executor.storage import accounts, executions, sending
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.plans import Plan
-from tests.integration.ledger import SENDING, Ledger
+from axisor_executor.switching import pause
+from tests.harness.world import Account, World
+from tests.integration.conftest import _empty
+from tests.integration.ledger import ENTRY, SENDING, Ledger
+from tests.integration.puppet import CONFIG, Puppet
 
-LANES = "UPDATE axisor_switches SET reason = ? WHERE scope = ?"
+GIVE_REASON = "UPDATE axisor_switches SET reason = ? WHERE scope = ?"
 SET = "INSERT INTO axisor_switches (scope, scope_id, mode, created_at) VALUES (?, '', 'paused', {now})"
 
 
@@ -97,7 +105,7 @@ class TestWholeOrNotAtAll:
     def test_signs_that_mean_something_to_the_driver_are_kept_as_they_are(self, ledger: Ledger) -> None:
         said = "100 % of %s, %(name)s? or ?; DROP TABLE x; --"
         with ledger.storage.write():
-            ledger.storage.run_all((SET, "all"), (LANES, said, "all"))
+            ledger.storage.run_all((SET, "all"), (GIVE_REASON, said, "all"))
         assert ledger.storage.one("SELECT reason, 7 % 4 FROM axisor_switches WHERE reason = ?", said) == (said, 3)
 
 
@@ -113,10 +121,8 @@ def test_what_is_read_behind_a_lock_is_as_it_is_then(postgres_url: str) -> None:
 
 class TestSending:
     @pytest.fixture
-    def database_url(self, migrated_postgres: str, request: pytest.FixtureRequest) -> str:
+    def database_url(self, migrated_postgres: str) -> str:
         """Of PostgreSQL: SQLite's writers are alone."""
-        from tests.integration.conftest import _empty
-
         _empty(migrated_postgres)
         return migrated_postgres
 
@@ -141,6 +147,8 @@ class TestSending:
                 sender = pool.submit(send)
                 third = Storage(database_url)
                 until(lambda: third.one(waits))
+                if "leases" not in held:
+                    third.rows("SELECT 1 FROM axisor_leases FOR UPDATE NOWAIT")  # that is for later: no deadlock
                 accounts.set_credentials(third, "account-1", {"key": "another"})
                 third.close()
             with pytest.raises(Changed, match="credentials"):
@@ -150,9 +158,7 @@ class TestSending:
 
 
 class TestManyWorkers:
-    def test_each_message_twice_at_once_makes_one_run_and_leaves_nobody_in_line(
-        self, ledger: Ledger, database_url: str
-    ) -> None:
+    def test_each_message_twice_at_once_makes_one_run_and_leaves_nobody_in_line(self, ledger: Ledger) -> None:
         """Without recovery: a claim that joins the line is seen by the end that it waits for."""
         ids = [ledger.queued(f"account-{number % 2}") for number in range(16)]
         messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -162,12 +168,12 @@ class TestManyWorkers:
         acting: dict[str, str] = {}
         runs: list[str] = []
         problems: list[str] = []
-        storage = Storage(database_url)
+        storage = ledger.storage
 
         def work() -> None:
             while (execution_id := messages.get()) is not None:
                 with storage.connection():
-                    run = ledger_of.claim(execution_id, worker_id=threading.current_thread().name)
+                    run = ledger.claim(execution_id, worker_id=threading.current_thread().name)
                     if run is None:
                         continue
                     assert run.account_id is not None
@@ -175,11 +181,10 @@ class TestManyWorkers:
                         problems.append(f"{run.id} beside {acting[run.account_id]}")
                     runs.append(run.id)
                     del acting[run.account_id]
-                    following = ledger_of.finish(run)
+                    following = ledger.finish(run)
                 if following is not None:
                     messages.put(following.id)
 
-        ledger_of = _without_rows(storage)
         workers = [threading.Thread(target=work) for _ in range(6)]
         for worker in workers:
             worker.start()
@@ -190,33 +195,125 @@ class TestManyWorkers:
                 messages.put(None)
             for worker in workers:
                 worker.join(30)
-            storage.close()
         assert problems == []
         assert sorted(runs) == sorted(ids)
         assert {ledger.get(one).fence for one in ids} == {1}
         assert ledger.storage.rows("SELECT account_id FROM axisor_leases") == []
 
 
-def _without_rows(storage: Storage) -> Ledger:
-    """Return the short ways to a database that has its exchange already."""
-    made = Ledger.__new__(Ledger)
-    made.storage = storage
-    return made
-
-
 def test_a_plan_and_its_first_sending_are_committed_together_or_not_at_all(ledger: Ledger) -> None:
     run = ledger.running(automation_id="automation-a")
     account = accounts.account(ledger.storage, "account-1")
     assert account is not None
-    from axisor_executor.automation import act
-    from tests.integration.ledger import ENTRY
-
     plan = Plan(ledger.storage, run, act(ENTRY), {}, [])
     with pytest.raises(Changed):
         sending.begin(
-            ledger.storage, run, plan.actions[0], SENDING, account=replace(account, credentials={"key": "old"}), plan=plan
+            ledger.storage,
+            run,
+            plan.actions[0],
+            SENDING,
+            account=replace(account, credentials={"key": "old"}),
+            plan=plan,
         )
     assert (plan.is_kept, ledger.actions(run), ledger.get(run.id).plan_version) == (False, [], 0)
     sending.begin(ledger.storage, run, plan.actions[0], SENDING, account=account, plan=plan)
     assert (plan.is_kept, ledger.get(run.id).plan_version) == (True, 1)
     assert [one.status for one in ledger.actions(run)] == ["sending"]
+
+
+def test_plans_of_ever_other_sizes_leave_nothing_in_memory(ledger: Ledger) -> None:
+    run = ledger.running()
+    ledger.plan(run, ENTRY)
+    ledger.plan(run, ENTRY)
+    kept = len(ledger.storage._translated)
+    for size in range(2, 5):
+        assert len(ledger.plan(run, *[ENTRY] * size)) == size
+    assert len(ledger.storage._translated) == kept
+
+
+class TestPlans:
+    @pytest.fixture
+    def puppet(self) -> Puppet:
+        return Puppet()
+
+    @pytest.fixture
+    def account(self, world: World, puppet: Puppet) -> Account:
+        world.restart(puppet.plugin)
+        return world.account()
+
+    def test_what_a_sender_reads_later_is_not_what_the_decision_has_seen(
+        self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trades = [world.open_trade(account) for _ in range(2)]
+        seen: list[dict[str, int]] = []
+
+        def decide(context: Any) -> Act:
+            seen.append({trade.id: trade.pl for trade in context.reads.running()})
+            groups = tuple(Group("top_up", (AddMargin(one, 100),), one) for one in trades)
+            return Act(groups=groups, action="top_up", lists_trades=True)
+
+        def planned(point: str) -> None:
+            if point == "planned":
+                pause(world.storage, "all")
+                world.move_price(51_000)
+
+        puppet.decision = decide
+        monkeypatch.setattr(send, "OLDEST_READ_SECONDS", -1.0)
+        monkeypatch.setattr(points, "listeners", [planned])
+        held = world.run(world.automation(account, "puppet", CONFIG))
+        assert held["waitingFor"] == "paused"
+        plan = world.execution(held["executionId"]).plan
+        assert plan is not None
+        assert {one: trade["pl"] for one, trade in plan["seen"]["trades"].items()} == seen[0]
+
+
+class TestEnds:
+    """An answer is committed together with the end of its execution; where that fails, it is kept all the same."""
+
+    @pytest.fixture
+    def puppet(self) -> Puppet:
+        return Puppet()
+
+    @pytest.fixture
+    def account(self, world: World, puppet: Puppet) -> Account:
+        world.restart(puppet.plugin)
+        return world.account()
+
+    def test_where_the_end_has_to_wait_too_long_for_a_lock(
+        self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        puppet.decision = act(ENTRY)
+        execution_id = world.enqueue(world.job(world.automation(account, "puppet", CONFIG)))
+
+        def locked(*_: object, **__: object) -> None:
+            raise peewee.OperationalError("canceling statement due to lock timeout")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(executions, "finish", locked)
+            with pytest.raises(peewee.OperationalError):
+                world.parts.executor.run(execution_id)
+        (answered,) = world.actions(execution_id)
+        assert (answered.status, answered.new_trade_id is not None) == ("confirmed", True)
+        world.storage.run("UPDATE axisor_leases SET until = {later}", -1)
+        with world.changes() as changes:
+            assert world.settle(execution_id)["tradeId"] == answered.new_trade_id
+        assert (changes.asked, changes.sent) == (set(), [])
+
+    def test_where_another_run_has_the_execution_and_the_result_can_not_be_written(
+        self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        puppet.decision = act(ENTRY)
+        execution_id = world.enqueue(world.job(world.automation(account, "puppet", CONFIG)))
+        finish = executions.finish
+
+        def lost_after_a_result_that_is_no_json(storage: Storage, run: Execution, *args: Any, **more: Any) -> None:
+            if "internal_error" not in str(more["error"]):
+                raise TypeError("not JSON serializable")
+            storage.run("UPDATE axisor_executions SET fence = fence + 1 WHERE id = ?", run.id)
+            finish(storage, run, *args, **more)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(executions, "finish", lost_after_a_result_that_is_no_json)
+            world.parts.executor.run(execution_id)
+        (answered,) = world.actions(execution_id)
+        assert answered.status == "confirmed"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from axisor_executor.errors import AxisorError, LeaseLost, PluginError, Refused
+from axisor_executor.errors import AxisorError, LeaseLost, PluginError, Refused, Unavailable
 from axisor_executor.plugins import Found
 from axisor_executor.run.deciding import MOST_HUNG, Deciders
 from axisor_executor.run.stopping import Stoppable
@@ -232,6 +232,24 @@ class TestHanging:
         assert caught.value.code == "plugin_timeout"
         assert str(caught.value).startswith("axisor-hanging 1.2 [hanging]: ")
         assert hang.begun == MOST_HUNG
+
+    def test_while_the_core_reads_for_it_the_fault_is_not_its_own(self, deciders: Deciders, hang: Hang) -> None:
+        """An exchange that is slow for some must not stop a guard's plugin for all."""
+        for _ in range(MOST_HUNG + 1):
+            with pytest.raises(
+                Unavailable, match=r"^What axisor-hanging 1\.2 \[hanging\] reads took longer than 0\.05 s"
+            ):
+                deciders.ask(HANGING, "decide()", hang, 0.05, is_reading=lambda: True)
+        assert deciders.ask(HANGING, "decide()", lambda: "fine", 5) == "fine"
+
+    def test_one_that_hangs_behind_its_read_is_its_own(self, deciders: Deciders, hang: Hang) -> None:
+        reading = [True]
+        for _ in range(MOST_HUNG):
+            with pytest.raises(Unavailable):
+                deciders.ask(HANGING, "decide()", hang, 0.05, is_reading=lambda: bool(reading))
+        reading.clear()
+        with pytest.raises(PluginError, match="not asked again"):
+            deciders.ask(HANGING, "decide()", hang, 30)
 
     def test_others_are_not_affected(self, deciders: Deciders, hang: Hang) -> None:
         hung_out(deciders, hang)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
+from pydantic import ConfigDict
 
 from axisor_executor.automation import AccountContext, AutomationConfig, AutomationHandler, Decision, Lane, wait
 from axisor_executor.run.reading import KeptConfigs, read
@@ -75,3 +76,21 @@ def test_what_a_run_does_to_its_config_no_other_sees() -> None:
 def test_one_that_could_be_changed_in_place_is_not_kept() -> None:
     raw = {"ids": ["a"]}
     assert kept_of(raw).get(HANDLER, "automation-1", None, json_text(raw)) is None
+
+
+class Open(Config):
+    """A config of a plugin that takes keys it does not name."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class OpenHandler(Handler):
+    type = "open"
+    config_model = Open
+
+
+def test_nor_is_one_with_keys_that_are_not_named() -> None:
+    """They are kept elsewhere, and may be changed in place as well."""
+    kept, raw, handler = KeptConfigs(), {"more": ["a"]}, OpenHandler()
+    kept.keep(handler, "automation-1", None, json_text(raw), read(handler, raw))
+    assert kept.get(handler, "automation-1", None, json_text(raw)) is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from axisor_executor.automation import AccountContext, AutomationConfig, AutomationHandler, Reads, wait
-from axisor_executor.errors import PluginError, StaleData, StorageError
+from axisor_executor.errors import PluginError, StaleData, StorageError, Unavailable
 from axisor_executor.exchange.base import CrossPosition, Trade
 from axisor_executor.plugins import Found, Registered
 from axisor_executor.run.decide import decide
@@ -68,6 +68,17 @@ class TestReading:
             getattr(lent, name)(*GIVEN.get(name, ()))
         assert lent.raised(error)
         assert not lent.raised(StorageError("away"))
+
+    def test_what_a_read_raised_passes_as_it_was_whatever_the_plugin_made_of_it(self) -> None:
+        error = StaleData("away", details={"age": [1]})
+        lent = LentReads(Kept(error))
+        with pytest.raises(StaleData):
+            lent.price()
+        error.details["age"].append({1})
+        vars(error).update(message=7, code=None, account_id=object(), details={"a": {1}}, mine=1)
+        assert lent.raised(error)
+        assert error.as_dict() == StaleData("away", details={"age": [1]}).as_dict()
+        assert not hasattr(error, "mine")
 
     @pytest.mark.parametrize("kind", [Trade, CrossPosition])
     def test_what_is_read_can_not_be_changed_by_mistake(self, kind: Any) -> None:
@@ -132,6 +143,20 @@ class TestDeciding:
 
         assert asked(call, kept) == wait("looked")
         assert [trade.id for trade in kept.trades] == ["t1"]
+
+    def test_a_read_that_takes_too_long_is_not_the_plugins_fault(self) -> None:
+        go_on = threading.Event()
+
+        class Slow(Kept):
+            def balance(self) -> int:
+                go_on.wait(30)
+                return 1
+
+        try:
+            with pytest.raises(Unavailable, match=r"took longer than 0\.05 s"):
+                asked(lambda context: wait(str(context.balance())), Slow(), seconds=0.05)
+        finally:
+            go_on.set()
 
     def test_one_that_was_given_up_comes_back_at_its_next_read(self) -> None:
         go_on, back = threading.Event(), threading.Event()

@@ -70,8 +70,8 @@ class Caller:
     def last_skew_seconds(self) -> float | None:
         """By how many seconds this machine's clock was certainly ahead of the exchange's (below 0: behind).
 
-        At the last answer of this client; before the first, at the last one of this process from the same address, if
-        that is not long ago; else ``None``.
+        At the last answer of this client; before the first, at the last one of this process to a signed call to the
+        same address, if that is not long ago; else ``None``.
         """
         return recently_compared(self._address.base_url, self._now()) if self._skew is None else self._skew
 
@@ -166,7 +166,8 @@ class Caller:
         clock = server_time(outcome.headers, cacheable=call.public)
         if clock is not None:
             self._skew = skew = skew_seconds(outcome.sent_at, outcome.received_at, clock)
-            compared(self._address.base_url, skew, self._now())
+            if not call.public:  # a cache may have kept that one, and not say so
+                compared(self._address.base_url, skew, self._now())
             is_far_off = abs(skew) > self.options.window_seconds / 2
             if outcome.status == _UNAUTHORIZED and is_far_off and not call.public:
                 return failure_of_clock(call, skew)

@@ -26,7 +26,7 @@ class DcaEntryConfig(AutomationConfig):
     weekly_budget_usd: Annotated[int, Whole(least=1, unit="USD")] | None = Field(
         None,
         description="The most that is bought in any seven days, in USD; this or weekly_budget_sats is needed.",
-        examples=[350],
+        examples=[400],
     )
     weekly_budget_sats: Annotated[int, Whole(least=1, most=ALL_SATS, unit="sats")] | None = Field(
         None,

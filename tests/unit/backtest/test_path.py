@@ -33,3 +33,19 @@ STAYED = ROSE._replace(close=Decimal(2))
 def test_which_extreme_comes_first(candle: Candle, path: Path, long: int, short: int, first: int) -> None:
     way = corners(candle, path, Exposure(long, short))
     assert way == (candle.open, first, 10 - first, candle.close)
+
+
+@pytest.mark.parametrize(
+    ("candle", "held", "long", "short", "first"),
+    [
+        (ROSE, Exposure(0, 0), 100, 0, 9),
+        (FELL, Exposure(0, 0), 0, 100, 1),
+        (ROSE, Exposure(50, 50), 100, 99, 9),
+        (ROSE, Exposure(0, 0), 100, 100, 1),
+        (ROSE, Exposure(1, 0), 100, 0, 1),
+    ],
+)
+def test_an_order_that_waits_is_filled_late(candle: Candle, held: Exposure, long: int, short: int, first: int) -> None:
+    """So that what it opens has not yet the better part of the candle before it."""
+    assert corners(candle, "pessimistic", held, Exposure(long, short))[1] == first
+    assert corners(candle, "low-first", held, Exposure(long, short))[1] == 1

@@ -224,6 +224,20 @@ class TestMarket:
         assert result.as_dict()["liquidations"] == 1
         assert 0 <= result.trades[0].margin + result.trades[0].pl < 20, "all of the margin, but for the tick's rounding"
 
+    @pytest.mark.parametrize(
+        ("side", "at", "takeprofit", "candle"),
+        [
+            ("b", 49_500, 50_800, (50_000, 51_000, 49_000, 50_500)),
+            ("s", 50_500, 49_200, (50_000, 51_000, 49_000, 49_500)),
+        ],
+    )
+    def test_a_limit_order_has_no_profit_of_the_candle_that_fills_it(
+        self, run: Play, side: str, at: int, takeprofit: int, candle: Ohlc
+    ) -> None:
+        waiting = [{**LONG, "side": side, "price": at, "takeprofit": takeprofit}]
+        result = run(idle(waiting), [50_000, candle])
+        assert [trade.state for trade in result.trades] == ["running"]
+
     def test_funding_is_settled_every_eight_hours(self, run: Play) -> None:
         result = run(idle([LONG]), [50_000] * 1440, funding_rate=Decimal("0.0002"))
         assert (result.books.funding, result.trades[0].sum_funding_fees) == (3 * 400, 3 * 400)

@@ -498,6 +498,22 @@ def test_skew_is_measured_on_rejections_too(exchange: responses.RequestsMock, cl
     assert client.last_skew_seconds is not None
 
 
+def test_what_a_cache_may_have_kept_tells_other_clients_nothing_about_the_clock(
+    exchange: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that does not say how old its answer is would hold every account's requests back."""
+    monkeypatch.setattr("axisor_executor.exchange.transport.time.time", lambda: NOW + 7)
+    public, first, second = (
+        LNMarketsClient(OPTIONS, keys, now=lambda: NOW + 7) for keys in (None, CREDENTIALS, CREDENTIALS)
+    )
+    for name in ("ticker", "account"):
+        register(exchange, BY_NAME[name], json=BY_NAME[name].answer)
+    public.ticker()
+    assert first.last_skew_seconds is None
+    first.account()
+    assert second.last_skew_seconds == pytest.approx(6, abs=1e-3)
+
+
 def test_age_of_a_cached_public_answer_counts(exchange: responses.RequestsMock, client: LNMarketsClient) -> None:
     for name in ("ticker", "account"):
         register(exchange, BY_NAME[name], json=BY_NAME[name].answer, headers={"Date": DATE, "Age": "4"})
