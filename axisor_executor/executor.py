@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +30,7 @@ from axisor_executor.observe import metrics, tracing
 from axisor_executor.observe.alert_desk import AlertDesk
 from axisor_executor.observe.logs import about_run, say
 from axisor_executor.plugins import Registry
-from axisor_executor.run import points, report, spend
+from axisor_executor.run import ending, points, report, spend
 from axisor_executor.run import result as results
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.decide import check_account, check_plan, check_reopens, context_of, decide, record_of
@@ -41,6 +38,7 @@ from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop, Suspend, held_back
 from axisor_executor.run.follow import HELD_RETRY_SECONDS, Follower, is_overdue
 from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of, present_plan
+from axisor_executor.run.patience import Patience
 from axisor_executor.run.reading import KeptConfigs
 from axisor_executor.run.resolve import Resolved, check_switched_on, find, is_dry_run, resolve
 from axisor_executor.run.result import Ended, Subject
@@ -159,6 +157,7 @@ class Run:
         self.action: str | None = None
         self.acting: Acting | None = None
         self.plan: Plan | None = None
+        self.patience = Patience(run, self.settings.policy_for(run.automation_type or ""))
         self.dry_run = executor.settings.mode == "dry_run"
         self.started = time.monotonic()
 
@@ -173,9 +172,14 @@ class Run:
             ended = self._end()
             if self.dry_run:
                 ended = results.rehearsed(self.subject, ended)
-            next_in_line = self._finish(ended)
+            next_in_line = ending.finish(
+                self.storage, self.run, self.subject, ended, self.plan, lease_seconds=self.settings.lease_seconds
+            )
         except Suspend as pause:
-            return self._suspend(pause)
+            report.tell_held(self.executor.alerts, self.subject, pause)
+            return ending.suspend(
+                self.storage, self.run, self.subject, pause, lease_seconds=self.settings.lease_seconds
+            )
         except LeaseLost as error:
             say.warning(f"Run given up: {error}")
             return None
@@ -248,7 +252,7 @@ class Run:
 
     def _begin(self, kept: list[GroupOutcome], ledger: list[LedgerAction]) -> Ended:
         """Decide and carry the decision out. ``kept`` groups of earlier plans are not decided again."""
-        self._check_age()
+        self.patience.check_age()
         if self.run.crashes >= MOST_CRASHES:
             # Only here: what has begun is settled and gone on with first, whatever its neighbours did to the worker.
             raise AxisorError(f"given up after {self.run.crashes} workers died of it", code="crashed")
@@ -282,8 +286,8 @@ class Run:
     def _follower(self, plan: Plan | None = None) -> Follower:
         return Follower(
             self.executor.sender,
-            next_try=self._next_try,
-            check_age=self._check_age,
+            next_try=self.patience.next_try,
+            check_age=self.patience.check_age,
             is_stopping=self.executor.stopping.is_set,
             plan=plan,
         )
@@ -294,7 +298,7 @@ class Run:
     def _is_undecided(self, outcome: GroupOutcome, ledger: list[LedgerAction]) -> bool:
         """Whether nothing of a group was sent, or what was sent is proven never to have been carried out."""
         if outcome.proven_not_executed:
-            return self._may_decide_again(ledger)
+            return self.patience.may_decide_again(ledger)
         return bool(outcome.group.actions) and not outcome.was_sent
 
     # Steps that keep what they find out
@@ -369,7 +373,7 @@ class Run:
     def _retry_or_fail(self, error: AxisorError) -> Ended:
         """Try again later: as often as the policy says, or, for a remainder that is owed, as long as it is due."""
         owed = self._is_owed()
-        delay = HELD_RETRY_SECONDS if owed else self._next_try(error)
+        delay = HELD_RETRY_SECONDS if owed else self.patience.next_try(error)
         if delay is not None:
             raise Suspend("retry", delay, error=error, spends_try=not owed)
         return self._fail(error)
@@ -407,89 +411,6 @@ class Run:
     def _owed(self) -> list[GroupOutcome]:
         outcomes = self._outcomes(present_plan(self.run), actions.of(self.storage, self.run.id))
         return [one for one in outcomes if one.is_owed]
-
-    # Time
-
-    def _is_late(self, seconds: float = 0.0) -> bool:
-        expires = self.run.expires_at
-        return expires is not None and datetime.now(UTC).timestamp() + seconds > expires.timestamp()
-
-    def _check_age(self) -> None:
-        if self._is_late():
-            raise Stop("expired", "expired", "The job was older than its limit before anything could be sent for it")
-
-    def _next_try(self, error: AxisorError) -> float | None:
-        """Return the seconds until the next try: exponential with jitter, or what the exchange asked for."""
-        policy = self.settings.policy_for(self.run.automation_type or "")
-        if self.run.tries + 1 >= policy.tries:
-            return None
-        delay = min(policy.first_delay_seconds * 2**self.run.tries, policy.limit_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
-        delay = max(delay, getattr(error, "retry_after", None) or 0.0)
-        return None if self._is_late(delay) else delay
-
-    def _may_decide_again(self, ledger: list[LedgerAction]) -> bool:
-        lost = sum(1 for action in ledger if (action.error or {}).get("code") == "not_executed")
-        policy = self.settings.policy_for(self.run.automation_type or "")
-        return self.run.tries + lost < policy.tries and not self._is_late()
-
-    # Ends
-
-    def _finish(self, ended: Ended) -> Next | None:
-        try:
-            return self._record_somehow(ended)
-        except (LeaseLost, StorageError, *BROKEN):
-            # Without the end it was to be committed with, an answer that is here must still not be lost.
-            if self.plan is not None:
-                with contextlib.suppress(StorageError, *BROKEN):
-                    self.plan.settle()
-            raise
-
-    def _record_somehow(self, ended: Ended) -> Next | None:
-        try:
-            return self._record(ended)
-        except (LeaseLost, StorageError, *BROKEN):
-            raise
-        except Exception as error:  # noqa: BLE001  an end that can't be written must not run again and again
-            say.crash(f"The result of execution {self.run.id} can't be recorded: {type(error).__name__}")
-            head = self.subject.head(ended.status, None)
-            bare = {"status": 500, "code": "internal_error", "message": "The result could not be recorded"}
-            return self._record(Ended(ended.status, {**head, "error": bare}, bare))
-
-    def _record(self, ended: Ended) -> Next | None:
-        owed = self.plan and self.plan.owed
-        return executions.finish(
-            self.storage,
-            self.run,
-            ended.status,
-            result=ended.result,
-            error=ended.error,
-            plan=ended.plan,
-            account=(self.subject.account_id, self.subject.account_name),
-            trade_log=ended.trade_log,
-            lease_seconds=self.settings.lease_seconds,
-            behind=(actions.settlement_at_end(self.run, owed, ended.status),) if owed else (),
-        )
-
-    def _suspend(self, pause: Suspend) -> Next | None:
-        report.tell_held(self.executor.alerts, self.subject, pause)
-        why = f" ({pause.error})" if pause.error else ""
-        name = self.subject.account_name or self.run.account_name or "unknown"
-        waits = f"goes on in {pause.seconds:.1f} s: waiting for {pause.wait_for}{why}"
-        say.warning(f"Run for account {name} interrupted, {waits}")
-        try:
-            return executions.wait(
-                self.storage,
-                self.run,
-                pause.wait_for,
-                seconds=pause.seconds,
-                error=pause.shown,
-                spends_try=pause.spends_try,
-                looked=pause.looked,
-                lease_seconds=self.settings.lease_seconds,
-            )
-        except LeaseLost as error:
-            say.warning(f"Run given up: {error}")
-            return None
 
 
 def _without(decision: Act, kept: list[GroupOutcome]) -> Act:

@@ -6,6 +6,7 @@ the second of a name without a word.
 
 from __future__ import annotations
 
+import decimal
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -161,7 +162,8 @@ def load(found: Iterable[Found], *, disabled: Iterable[str] = (), required: Iter
             one is missing or failed.
     """
     loader = _Loader(frozenset(disabled))
-    plugins = [loader.load(one) for one in found]
+    with decimal.localcontext():  # what a plugin sets at import would hold for all that this thread computes
+        plugins = [loader.load(one) for one in found]
     registry = Registry(tuple(plugins), loader.handlers, loader.exchanges, loader.simulations, loader.manager)
     _check_required(plugins, required)
     return registry

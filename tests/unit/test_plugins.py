@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import logging
 import subprocess
 import sys
@@ -210,6 +211,18 @@ class TestBroken:
 
         registry = load([of("broken", axisor_register_automations=axisor_register_automations)])
         assert registry.handlers == {}
+
+    def test_arithmetic_that_it_sets_at_import_is_its_own(self) -> None:
+        """``getcontext().prec = 4`` at the top of a module is often seen: it holds for whoever imports it."""
+
+        def load_coarse() -> Any:
+            decimal.getcontext().prec = 4
+            return SimpleNamespace(axisor_register_automations=registering(Handler()))
+
+        with decimal.localcontext() as before:
+            load([found("coarse", load_coarse)])
+            assert decimal.getcontext() is before
+            assert before.prec == decimal.DefaultContext.prec
 
     def test_an_interrupt_is_not_swallowed(self) -> None:
         with pytest.raises(KeyboardInterrupt):
