@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from axisor_executor.arithmetic import MIN_LEVERAGE
 from axisor_executor.automation import (
     AccountContext,
     AccountInfo,
@@ -108,7 +109,7 @@ def check_plan(decision: Act, resolved: Resolved, policy: str) -> None:
 
 
 def check_reopens(decision: Act, reads: Reads, plugin: str) -> None:
-    """Raise where a replacement is not a remainder: another side, or more than the trade that it replaces.
+    """Raise where a replacement is not a remainder: another side, or more or at more leverage than what it replaces.
 
     Raises:
         PluginError: as a remainder it would pass where new risk may not.
@@ -116,10 +117,13 @@ def check_reopens(decision: Act, reads: Reads, plugin: str) -> None:
     reopens = [a for g in decision.groups for a in g.actions if isinstance(a, OpenPosition) and a.replaces]
     for action in reopens:
         trade = next((one for one in reads.running() if one.id == action.replaces), None)
-        if trade is not None and (action.side != trade.side or action.quantity > trade.quantity):
+        if trade is None:
+            continue
+        leverage = max(trade.leverage, MIN_LEVERAGE)
+        if action.side != trade.side or action.quantity > trade.quantity or action.leverage > leverage:
             raise PluginError(
-                f"{plugin}: the replacement of trade {trade.id} is no remainder of it: "
-                f"{action.side} {action.quantity} instead of at most {trade.side} {trade.quantity}"
+                f"{plugin}: the replacement of trade {trade.id} is no remainder of it: {action.side} {action.quantity}"
+                f" at {action.leverage}x instead of at most {trade.side} {trade.quantity} at {leverage}x"
             )
 
 

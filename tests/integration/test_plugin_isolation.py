@@ -142,6 +142,20 @@ class TestItsOwnJob:
         exiting = world.enqueue(world.job(automation))
         assert [world.execution(one).lane for one in (hanging, exiting)] == ["default", "default"]
 
+    @pytest.mark.parametrize(("side", "quantity", "leverage"), [("sell", 50, 2), ("buy", 101, 2), ("buy", 50, "2.01")])
+    def test_a_remainder_that_is_none_closes_nothing(
+        self, world: World, account: Account, puppet: Puppet, side: Any, quantity: int, leverage: Any
+    ) -> None:
+        """It would pass where new risk may not: on an account that is inactive, or under reduce-only."""
+        trade_id = world.open_trade(account, quantity=100, leverage=2)
+        reopen = OpenPosition(side, quantity, Decimal(leverage), replaces=trade_id)
+        puppet.decision = act(ClosePosition(trade_id), reopen, name="go", trade_id=trade_id)
+        with world.changes() as changes:
+            result = world.run(world.automation(account, "puppet", CONFIG))
+        assert result["error"]["code"] == "plugin_error"
+        assert "is no remainder of it" in result["error"]["message"]
+        assert changes.sent == []
+
     @pytest.mark.parametrize("change", [{"details": {"a": {1}}}, {"code": {1}}, {"account_id": object()}], ids=list)
     def test_an_error_of_a_read_that_it_changed_is_recorded_as_it_was(
         self, world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]

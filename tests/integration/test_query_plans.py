@@ -59,7 +59,14 @@ def plans(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
                 "FROM generate_series(1, 5000) n",
                 *(-LONG_AGO,) * 3,
             )
-            world.storage.run("ANALYZE axisor_executions")
+            world.storage.run(
+                "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, "
+                "params, automation_id, account_id, status, created_at, sent_at, settled_at) SELECT 'e' || n, 1, 1, 0, "
+                "0, 'SetStopLoss', 't' || n, '{}', 'a' || n % 200, 'acc' || n % 100, 'confirmed', {later}, {later}, "
+                "{later} FROM generate_series(1, 5000) n",
+                *(-LONG_AGO,) * 3,
+            )
+            world.storage.run("ANALYZE axisor_executions, axisor_actions")
             world.storage.run("SET enable_seqscan = off")
         yield Plans(world.storage, monkeypatch)
         if not world.storage.is_sqlite:
