@@ -72,7 +72,7 @@ class Subject:
 def waited(subject: Subject, decision: Wait, action: str, plan: dict[str, Any]) -> Ended:
     """Return the end of a run whose condition is not reached; ``plan`` keeps the decision and what was seen."""
     head = subject.head("pending", action)
-    nested = {"status": "pending", "reason": decision.reason, **jsonable(decision.facts)}
+    nested = _with({"status": "pending", "reason": decision.reason}, jsonable(decision.facts))
     trade_id = subject.run.trade_id or nested.get("tradeId")
     return Ended("pending", {**head, "tradeId": trade_id, "result": nested}, plan=plan)
 
@@ -105,13 +105,13 @@ def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ende
     if plan.lists_trades:
         result["trades"] = [_listed(outcome) for outcome in outcomes]
         if plan.facts:
-            result["result"] = {"status": status, **jsonable(plan.facts)}
+            result["result"] = _with({"status": status}, jsonable(plan.facts))
     else:
         outcome = outcomes[0]
         result["tradeId"] = outcome.new_trade_id or outcome.group.trade_id
         nested = _nested(plan, outcome)
         if nested:
-            result["result"] = {"status": status, "tradeId": result["tradeId"], **nested}
+            result["result"] = _with({"status": status, "tradeId": result["tradeId"]}, nested)
     if error is not None:
         result["error"] = error = subject.about(error)
     log = tuple(_entry(subject, outcome) for outcome in outcomes if outcome.was_sent or outcome.status == "failed")
@@ -158,14 +158,14 @@ def _nested(plan: Act, outcome: GroupOutcome) -> dict[str, Any]:
     return nested
 
 
+def _with(own: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the core says, then the facts: none of them takes its place."""
+    return {**own, **facts, **own}
+
+
 def _listed(outcome: GroupOutcome) -> dict[str, Any]:
-    listed = {
-        "tradeId": outcome.group.trade_id,
-        "status": outcome.status,
-        "action": outcome.group.action,
-        **jsonable(outcome.group.facts),
-        **outcome.facts,
-    }
+    own = {"tradeId": outcome.group.trade_id, "status": outcome.status, "action": outcome.group.action}
+    listed = _with(own, {**jsonable(outcome.group.facts), **outcome.facts})
     if outcome.is_dry_run:
         listed["dryRun"] = True
     if outcome.new_trade_id:

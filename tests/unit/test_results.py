@@ -101,6 +101,18 @@ class TestShapes:
         assert "tradeId" not in ended.result
         assert [entry.trade_id for entry in ended.trade_log] == ["trade-1"]
 
+    def test_no_fact_of_a_plugin_stands_for_how_it_ended(self) -> None:
+        """``facts={"status": trade.state}`` comes easily, and would hide that nothing was closed."""
+        waiting = results.waited(SUBJECT, wait("not_yet", status="completed"), "go", {}).result["result"]
+        assert waiting == {"status": "pending", "reason": "not_yet"}
+        refused = make_action(CLOSE, "rejected", error={"code": "x", "message": "m"})
+        group = Group("go", (CLOSE,), "trade-1", facts={"status": "closed", "tradeId": "trade-2"})
+        alone = acted(Act((group,), "go", facts={"status": "closed"}), refused).result
+        assert (alone["result"]["status"], alone["result"]["tradeId"]) == ("failed", "trade-1")
+        listed = acted(Act((group,), "go", lists_trades=True, facts={"status": "closed"}), refused).result
+        assert listed["result"]["status"] == "failed"
+        assert [(one["status"], one["tradeId"]) for one in listed["trades"]] == [("failed", "trade-1")]
+
     def test_a_half_done_reduce_says_so(self) -> None:
         plan = Act(groups=(Group("reduce_position", (CLOSE, REOPEN), "trade-1"),), action="reduce_position")
         refused = make_action(REOPEN, "rejected", seq=2, step_index=1, error={"code": "x", "message": "m"})
