@@ -327,7 +327,7 @@ class HandlerContract:
             except Rejected as refusal:
                 _fail(
                     f"{case}\nit {outcome}; the exchange would say: {refusal}",
-                    "Check it first (axisor_executor.arithmetic has stoploss_problem, takeprofit_problem, entry_cost),"
+                    "Check it first (axisor_executor.arithmetic has stoploss_problem, takeprofit_problem),"
                     " and raise Refused or wait.",
                 )
 
