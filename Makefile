@@ -20,7 +20,7 @@ demo: venv ## Carry out every action on the paper exchange (ARGS=--keep, ARGS=--
 	@$(BIN)/axisor-executor demo $(ARGS)
 
 dev: venv ## Run a worker that restarts when the source changes
-	@$(BIN)/dramatiq axisor_executor.actors --watch axisor_executor $(ARGS)
+	@$(BIN)/dramatiq axisor_executor.actors --watch axisor_executor --watch-include '**/*.py' $(ARGS)
 
 test: venv ## Test on every Python that is there (PYTHONS="3.11 3.13", ARGS="-k name")
 	@PYTHONS="$(PYTHONS)" scripts/test-all $(ARGS)

@@ -24,13 +24,13 @@ from axisor_executor.errors import (
     Rejected,
     StorageError,
 )
-from axisor_executor.keycheck import KeysTested, ask_of_keys
+from axisor_executor.keycheck import KeysTested, ask_of_keys, owner_of
 from axisor_executor.observe.logs import maybe_timestamp, say, timestamp
 from axisor_executor.run.acting import LN_MARKETS
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import account_rows, actions
 from axisor_executor.storage.account_rows import AccountRecord
-from axisor_executor.storage.accounts import Account, set_credentials
+from axisor_executor.storage.accounts import Account, as_stored, set_credentials
 from axisor_executor.storage.connection import document
 from axisor_executor.storage.schema import owns_monolith_tables
 
@@ -174,9 +174,10 @@ def add(
     user_id = _required(user_id, "user")
     with parts.storage.write():
         before = account_rows.named(parts.storage, user_id, exchange, name)
+        given_id = account_id and as_stored(parts.storage, "account", account_id)
         if before is not None:
-            return shown(_same(parts, before, keys, account_id)), False
-        own_id = account_id or str(uuid4())
+            return shown(_same(parts, before, keys, given_id)), False
+        own_id = given_id or str(uuid4())
         active = _may_be_active(parts, user_id, is_active)
         account_rows.add(
             parts.storage,
@@ -310,7 +311,7 @@ def rotate(
     with parts.storage.connection():
         tested = _test_new(parts, account, keys, other_user=other_user) if check else None
         with parts.storage.write():
-            if account_rows.lock_credentials(parts.storage, account.id) != document(account.credentials):
+            if account_rows.lock_credentials(parts.storage, account.id) != account.credentials:
                 raise Changed(
                     f"The credentials of account {account.name} were replaced by somebody else meanwhile",
                     account_id=account.id,
@@ -336,13 +337,12 @@ def rotate(
 
 def _test_new(parts: Runtime, account: Account, keys: SecureCredentials, *, other_user: bool) -> KeysTested:
     candidate = replace(account, credentials=_written(parts, account.id, keys))
-    acting = parts.opener.open(candidate, "", "protect")
     tested = ask_of_keys(parts, candidate)
     if not tested.is_usable:
         problem = tested.problems[0]
         message = f"the new keys may not read all that is needed: {problem['message']}; nothing was changed"
         raise Rejected(message, code=problem["code"], status=problem["status"], account_id=account.id)
-    before = None if other_user else _exchange_user(parts, account)
+    before = None if other_user else owner_of(parts, account)
     if not other_user and before is None:
         raise Refused(
             f"whose the old keys of account {account.name} were can't be told any more (they are not accepted, and "
@@ -350,21 +350,13 @@ def _test_new(parts: Runtime, account: Account, keys: SecureCredentials, *, othe
             code="exchange_user_unknown",
             account_id=account.id,
         )
-    if before is not None and acting.exchange_user_id != before:
+    if before is not None and tested.exchange_user_id != before:
         raise Refused(
             f"the new keys belong to another exchange user than those of account {account.name}; nothing was changed",
             code="other_exchange_user",
             account_id=account.id,
         )
     return tested
-
-
-def _exchange_user(parts: Runtime, account: Account) -> str | None:
-    """Return the exchange user of an account's present keys; where they are refused, the one for whom it last acted."""
-    try:
-        return parts.opener.open(account, "", "protect").exchange_user_id
-    except (CredentialsError, Rejected):
-        return account_rows.last_exchange_user(parts.storage, account.id)
 
 
 # -- switching on and off

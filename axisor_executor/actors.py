@@ -6,6 +6,7 @@ arguments); it gets an execution from its message id, so it is carried out once 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +17,12 @@ from dramatiq.middleware import CurrentMessage
 
 from axisor_executor import runtime
 from axisor_executor.automation import Lane
-from axisor_executor.broker import ACTORS, make_broker
+from axisor_executor.broker import make_broker
 from axisor_executor.errors import AxisorError, StorageError
+from axisor_executor.lanes import ACTORS
 from axisor_executor.lifecycle import Lifecycle, stopping
 from axisor_executor.observe.logs import configure, say
+from axisor_executor.redis_client import QUEUE_ERRORS
 from axisor_executor.settings import Settings, load_settings, settings_warnings
 from axisor_executor.storage.connection import BROKEN
 
@@ -36,7 +39,13 @@ def _start() -> Settings:
         raise SystemExit(f"axisor-executor: {error}") from None
     import os
 
-    configure(settings.log_format, settings.log_level, levels=settings.log_levels, debug_runs=settings.log_debug_runs)
+    configure(
+        settings.log_format,
+        settings.log_level,
+        levels=settings.log_levels,
+        debug_runs=settings.log_debug_runs,
+        gathered=True,
+    )
     for warning in settings_warnings(os.environ):
         say.warning(warning)
     return settings
@@ -60,10 +69,19 @@ def _run(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
 
 
 def _hand_back() -> None:
-    """Put the message that is being worked on back on its queue: this worker stops before it can be carried out."""
+    """Put the message that is being worked on back on its queue: this worker stops before it can be carried out.
+
+    Dramatiq acknowledges it when this returns or raises, so it must be back by then. While it can't be, the message
+    stays this process', and goes to another one when the time to stop has run out.
+    """
     message = CurrentMessage.get_current_message()
-    if message is not None:
-        broker.enqueue(message)  # with its id: its execution may be in the ledger already
+    while message is not None:
+        try:
+            broker.enqueue(message)  # with its id: its execution may be in the ledger already
+            return
+        except QUEUE_ERRORS as error:
+            say.warning(f"Redis is away, a message is handed back later: {type(error).__name__}")
+            time.sleep(FIRST_PAUSE)
 
 
 def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -85,7 +103,7 @@ def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
     if execution.lane == lane:
         parts.executor.run(execution.id)
     else:
-        parts.intake.wake(execution)
+        parts.intake.announce(execution)
 
 
 def _sent_at(message: Message[Any] | None) -> datetime | None:

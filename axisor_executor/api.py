@@ -14,7 +14,8 @@ from axisor_executor.errors import NotFound, StorageError
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import accounts, executions
-from axisor_executor.storage.connection import BROKEN
+from axisor_executor.storage.accounts import Account
+from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution
 
 _FIRST_POLL, _SLOWEST_POLL = 0.01, 0.25
@@ -38,7 +39,7 @@ def enqueue(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
     intake = runtime.current().intake
     execution, _ = intake.take(job, idempotency_key=idempotency_key)
     if execution.status == "queued":
-        intake.wake(execution)
+        intake.announce(execution)
     return execution.id
 
 
@@ -56,7 +57,7 @@ def execute(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
     parts = runtime.current()
     execution, _ = parts.intake.take(job, idempotency_key=idempotency_key)
     try:
-        parts.executor.run(execution.id)
+        parts.executor.run(execution.id, most=1)  # others' may be of types that only a worker has
         return get_result(execution.id)
     except (StorageError, *BROKEN) as error:
         # The job was taken: to raise now would make the caller repeat what a worker is going to carry out.
@@ -126,10 +127,7 @@ def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureC
         if account_id is None:
             account = accounts.active_account(parts.storage, user_id)
         else:
-            found = accounts.account(parts.storage, account_id)
-            if found is None or found.user_id != user_id:
-                raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
-            account = found
+            account = _account_of(parts.storage, user_id, account_id)
         say.success(f"Found account: {account.name} ({account.exchange_name})")
         return parts.opener.credentials(account)
 
@@ -152,20 +150,25 @@ def set_user_credentials(
     del key, secret, passphrase  # an error below must not carry them in this frame
     parts = runtime.current()
     with parts.storage.write():
-        found = accounts.account(parts.storage, account_id)
-        if found is None or found.user_id != user_id:
-            raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
+        found = _account_of(parts.storage, user_id, account_id)
         written = write_credentials(
             given.reveal_key(),
             given.reveal_secret(),
             given.reveal_passphrase(),
             given.testnet,
-            account_id=account_id,
+            account_id=found.id,
             format=format_to_write(parts.settings, parts.storage),
             ring=parts.vault.ring,
         )
-        accounts.set_credentials(parts.storage, account_id, written)
+        accounts.set_credentials(parts.storage, found.id, written)
     say.success(f"Credentials of account {found.name} were stored")
+
+
+def _account_of(storage: Storage, user_id: str, account_id: str) -> Account:
+    found = accounts.account(storage, account_id)
+    if found is None or found.user_id != accounts.as_stored(storage, "user", user_id):
+        raise NotFound(f"Account {account_id} not found", code="account_not_found", account_id=account_id)
+    return found
 
 
 def get_automation_config(automation_id: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from axisor_executor.errors import AxisorError, NotFound
 from axisor_executor.observe.logs import say, timestamp
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import automation_rows
+from axisor_executor.storage.accounts import as_stored
 from axisor_executor.storage.automation_rows import AutomationRecord
 
 MOST_NAMED = 5
@@ -130,9 +131,10 @@ def add(
     config = _stamped(parts, type, config)
     check_config(parts, type, config)
     bound = accounts.find(parts, account).account
+    user_id = as_stored(parts.storage, "user", user_id)
     if bound.user_id != user_id:
         raise NotFound(f"no account of user {user_id} has the id {account!r}", code="account_not_found")
-    own_id = automation_id or str(uuid4())
+    own_id = as_stored(parts.storage, "automation", automation_id or str(uuid4()))
     with parts.storage.write():
         same_id = [one for one in automation_rows.by_id(parts.storage, own_id, 1) if one.automation.id == own_id]
         if same_id:

@@ -12,7 +12,7 @@ from axisor_executor.storage.paging import paged
 
 _USERS = """
 SELECT user_id, COUNT(*) FROM "Automation" WHERE user_exchange_account_id IS NULL
-AND user_id > ? GROUP BY user_id ORDER BY user_id LIMIT ?
+AND {behind} GROUP BY user_id ORDER BY user_id LIMIT ?
 """
 
 
@@ -53,5 +53,5 @@ def bind_to_active(storage: Storage, user_id: str, *, dry_run: bool = False) -> 
 
 def users_with_unbound(storage: Storage) -> Iterator[tuple[str, int]]:
     """Yield the users who have unbound automations, and how many."""
-    for user_id, count in paged(storage, _USERS):
+    for user_id, count in paged(storage, _USERS, "user_id"):
         yield user_id, int(count)

@@ -35,20 +35,22 @@ from axisor_executor.run import result as results
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.decide import check_account, check_plan, check_reopens, context_of, decide, record_of
 from axisor_executor.run.deciding import Deciders
-from axisor_executor.run.flow import Stop, Suspend, held_back
+from axisor_executor.run.flow import Stop, Suspend, crashed, held_back, waits_for
 from axisor_executor.run.follow import HELD_RETRY_SECONDS, Follower, is_overdue
-from axisor_executor.run.outcome import GroupOutcome, merge, merged_outcomes, older_outcomes, outcomes_of, present_plan
+from axisor_executor.run.outcome import GroupOutcome, ledger_of, merge, outcomes_of, without
 from axisor_executor.run.patience import Patience
 from axisor_executor.run.reading import KeptConfigs
 from axisor_executor.run.resolve import Resolved, check_switched_on, find, is_dry_run, resolve
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.run.send import Sender
 from axisor_executor.run.settle import Settler
+from axisor_executor.run.standing import Standing
 from axisor_executor.settings import Settings
-from axisor_executor.storage import accounts, actions, executions, switches
+from axisor_executor.storage import accounts, actions, claiming, executions, switches
 from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.claiming import Claimed
 from axisor_executor.storage.connection import BROKEN, Storage
-from axisor_executor.storage.executions import Execution, Next
+from axisor_executor.storage.executions import Next
 from axisor_executor.storage.plans import Plan
 from axisor_executor.workers import Presence
 
@@ -93,17 +95,18 @@ class Executor:
             opener,
             window_seconds=settings.signature_window_seconds,
             margin_seconds=settings.signature_margin_seconds,
+            max_skew_seconds=settings.max_clock_skew_seconds,
         )
 
     def _several_exchanges(self) -> bool:
         with self.storage.connection():
             return accounts.exchanges_in_use(self.storage) > 1
 
-    def run(self, execution_id: str) -> None:
+    def run(self, execution_id: str, *, most: int = MOST_IN_A_ROW) -> None:
         """Carry an execution as far as it goes now: to its end, or until it has to wait.
 
-        Those next in line on the account follow at once where the lane allows it: what was read of the account for
-        one serves the next, which would otherwise come back through the queue.
+        Those next in line on the account follow at once where the lane allows it, ``most`` of them all: what was read
+        of the account for one serves the next, which would otherwise come back through the queue.
 
         Raises nothing that a job, a plugin or an exchange can cause. What the database raises passes through:
         nothing can be recorded then, and recovery takes the execution up again.
@@ -112,28 +115,29 @@ class Executor:
             lane, next_in_line = self._run_one(execution_id)
             if next_in_line is None:
                 return
-            if turn == MOST_IN_A_ROW or self.stopping.is_set() or next_in_line.lane not in (lane, "protect"):
+            if turn == most or self.stopping.is_set() or next_in_line.lane not in (lane, "protect"):
                 self.wake(next_in_line)
                 return
             execution_id = next_in_line.id
 
     def _run_one(self, execution_id: str) -> tuple[Lane | None, Next | None]:
         with self.storage.connection(), self.presence.running(execution_id):
-            run = executions.claim(
+            claimed = claiming.claim(
                 self.storage,
                 execution_id,
                 worker_id=self.presence.worker_id,
                 lease_seconds=self.settings.lease_seconds,
             )
-            if run is None:
+            if claimed is None:
                 self._say_why_not(execution_id)
                 return None, None
+            run = claimed.run
             points.reached("claimed")
             if run.fence == FIRST_RUN and run.started_at is not None:
                 metrics.start_delay.observe((run.started_at - run.created_at).total_seconds(), run.lane)
             names = {"automationId": run.automation_id, "userId": run.user_id, "accountId": run.account_id}
             with tracing.run(run), about_run(run.id, **names, **tracing.ids(run.id)):
-                next_in_line = Run(self, run).go()
+                next_in_line = Run(self, claimed).go()
             points.reached("finished")
         return run.lane, next_in_line
 
@@ -147,8 +151,11 @@ class Executor:
 class Run:
     """One run of one execution. What it finds out on the way, it keeps for the result."""
 
-    def __init__(self, executor: Executor, run: Execution) -> None:
+    def __init__(self, executor: Executor, claimed: Claimed) -> None:
+        run = claimed.run
         self.executor = executor
+        # What an execution does that has begun may take long; what was read at its claim is then read again.
+        self.automation = None if run.plan_version else claimed.automation
         self.storage = executor.storage
         self.settings = executor.settings
         self.run = run
@@ -157,7 +164,8 @@ class Run:
         self.action: str | None = None
         self.acting: Acting | None = None
         self.plan: Plan | None = None
-        self.patience = Patience(run, self.settings.policy_for(run.automation_type or ""))
+        self.unsettled: Suspend | None = None
+        self.patience = Patience(run, self.settings.policy_for(run.automation_type or ""), self.storage.now)
         self.dry_run = executor.settings.mode == "dry_run"
         self.started = time.monotonic()
 
@@ -194,7 +202,7 @@ class Run:
     def _end(self) -> Ended:
         """Carry the execution out, and turn what goes wrong into its end or its next try."""
         try:
-            with self.executor.slots.take(self.run.exchange or ""):
+            with self.executor.slots.take(self.run.exchange or "", self.run.lane):
                 return self._carry_out()
         except Stop as stop:
             return self._stop(stop)
@@ -205,50 +213,47 @@ class Run:
         except (Unavailable, StaleData) as error:
             return self._retry_or_fail(error)
         except Held as error:
-            raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=self._is_owed()) from None
+            raise Suspend(waits_for(error), HELD_RETRY_SECONDS, error=error, half_done=self._is_owed()) from None
         except (Suspend, LeaseLost, StorageError, *BROKEN):
             raise
         except AxisorError as error:
             return self._fail(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not run again and again
             name = self.subject.account_name or self.run.account_name or "unknown"
-            say.crash(f"Internal error for account {name}: {type(error).__name__}")
-            return self._fail(AxisorError("Internal error; the log has the details", account_id=self.run.account_id))
+            return self._fail(crashed(error, account_name=name, account_id=self.run.account_id))
 
     def _carry_out(self) -> Ended:
         """Settle what is not known, go on with what has begun, and decide what has not."""
-        ledger = self._settled()
-        plan = present_plan(self.run)
-        if any(outcome.is_owed for outcome in self._outcomes(plan, ledger)):
-            ledger = self._carry_on(plan, ledger)
-        outcomes = self._outcomes(plan, ledger)
-        undecided = [outcome for outcome in outcomes if self._is_undecided(outcome, ledger)]
-        kept = merge(self._older(ledger), [one for one in outcomes if one.group.actions and one not in undecided])
-        if any(one.was_sent for one in outcomes) and not undecided:
-            return results.acted(self.subject, plan, merge(self._older(ledger), outcomes))
-        return self._begin(kept, ledger)
+        standing = self._settled()
+        if standing.owed:
+            standing = self._carry_on(standing)
+        if self.unsettled is not None:
+            raise self.unsettled
+        if standing.is_decided:
+            return results.acted(self.subject, standing.plan, standing.whole)
+        return self._begin(standing.kept, standing.ledger)
 
-    def _settled(self) -> list[LedgerAction]:
-        if not self.run.plan_version:
-            return []  # nothing was ever planned
-        ledger = actions.of(self.storage, self.run.id)
-        unsettled = [action for action in ledger if action.is_unsettled]
-        if not unsettled:
-            return ledger
-        self.executor.settler.settle(self.run, unsettled)
-        return actions.of(self.storage, self.run.id)
+    def _settled(self) -> Standing:
+        """Settle what can be settled now: what other groups are owed does not wait for the rest."""
+        standing = self._standing()
+        if not standing.unsettled:
+            return standing
+        try:
+            self.executor.settler.settle(self.run, standing.unsettled)
+        except Suspend as pause:
+            self.unsettled = pause
+        return self._standing()
 
-    def _carry_on(self, plan: Act, ledger: list[LedgerAction]) -> list[LedgerAction]:
+    def _carry_on(self, standing: Standing) -> Standing:
         """Go on with groups of which something was sent: they bind, whatever has been changed since."""
         assert self.run.account_id is not None
         account = accounts.account(self.storage, self.run.account_id)
         if account is None:
             raise NotFound(f"Account {self.run.account_id} is not there any more", code="account_not_found")
         self._about(account)
-        self.action = plan.action
-        owed = [outcome for outcome in self._outcomes(plan, ledger) if outcome.is_owed]
-        self._follower().follow(self.run, owed, self._open(account))
-        return actions.of(self.storage, self.run.id)
+        self.action = standing.plan.action
+        self._follower().follow(self.run, standing.owed, self._open(account))
+        return self._standing()
 
     def _begin(self, kept: list[GroupOutcome], ledger: list[LedgerAction]) -> Ended:
         """Decide and carry the decision out. ``kept`` groups of earlier plans are not decided again."""
@@ -262,7 +267,9 @@ class Run:
             acting = self._open(resolved.account, any_switch=found.any_switch)
             decision = self._decide(resolved, acting)
         if isinstance(decision, Act):
-            decision = spend.guard(self.storage, _without(decision, kept), resolved)
+            decision = without(decision, kept)
+        if isinstance(decision, Act) and decision.groups:
+            decision = spend.guard(self.storage, decision, resolved)
         record = record_of(resolved, acting)
         if kept and (isinstance(decision, Wait) or not decision.groups):
             return results.acted(self.subject, Act(groups=(), action=resolved.action, lists_trades=True), kept)
@@ -270,9 +277,11 @@ class Run:
             plan = {**decision.as_dict(), "version": self.run.plan_version + 1, **record}
             return results.waited(self.subject, decision, resolved.action, plan)
         check_plan(decision, resolved, self.settings.inactive_accounts)
-        self.plan = Plan(self.storage, self.run, decision, record, ledger, dry_run=self.dry_run)
+        self.plan = Plan(
+            self.storage, self.run, decision, record, ledger, config_text=found.config_text, dry_run=self.dry_run
+        )
         points.reached("planned")
-        self.run = dataclasses.replace(self.run, plan=decision.as_dict(), plan_version=self.plan.version)
+        self.run = dataclasses.replace(self.run, plan=self.plan.document, plan_version=self.plan.version)
         return results.acted(self.subject, decision, merge(kept, self._followed(decision, self.plan, acting)))
 
     def _followed(self, decision: Act, plan: Plan, acting: Acting) -> list[GroupOutcome]:
@@ -281,7 +290,7 @@ class Run:
             self._follower(plan).follow(self.run, self._outcomes(decision, plan.actions), acting)
         finally:
             plan.keep()
-        return self._outcomes(decision, plan.actions if plan.is_carried_out else actions.of(self.storage, self.run.id))
+        return self._outcomes(decision, plan.actions if plan.is_carried_out else ledger_of(self.storage, self.run))
 
     def _follower(self, plan: Plan | None = None) -> Follower:
         return Follower(
@@ -295,18 +304,15 @@ class Run:
     def _outcomes(self, plan: Act, ledger: list[LedgerAction]) -> list[GroupOutcome]:
         return outcomes_of(plan, ledger, self.run.plan_version)
 
-    def _is_undecided(self, outcome: GroupOutcome, ledger: list[LedgerAction]) -> bool:
-        """Whether nothing of a group was sent, or what was sent is proven never to have been carried out."""
-        if outcome.proven_not_executed:
-            return self.patience.may_decide_again(ledger)
-        return bool(outcome.group.actions) and not outcome.was_sent
+    def _standing(self) -> Standing:
+        return Standing(self.storage, self.run, self.patience)
 
     # Steps that keep what they find out
 
     def _find(self) -> accounts.Automation:
         """Find the automation, switched on and bound to the account whose lease this run holds."""
         try:
-            found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate)
+            found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate, known=self.automation)
         except NotFound:
             if self.run.account_id is None:
                 raise
@@ -322,6 +328,9 @@ class Run:
             raise Suspend("lease", 0.0)
         if account.id != self.run.account_id:
             raise Stop("cancelled", "rebound", f"Automation {found.id} was bound to another account meanwhile")
+        if found.id != self.run.automation_id:
+            # Taken by a process that did not know of the monolith's change to UUIDs; switches go by the row's id.
+            self.run = dataclasses.replace(self.run, automation_id=found.id)
         check_switched_on(found)
         self.dry_run = self.dry_run or is_dry_run(found)
         return found
@@ -356,17 +365,22 @@ class Run:
         account = resolved.account
         say.execution(f"Executing {self.title} action for user {account.user_id} on account {account.name}")
         say.info(f"Action: {resolved.action}", mark="📋")
+        if self.executor.opener.breakers.has_open:
+            acting.owner()  # what may be a probe goes alone: nothing else passes until it is back
         context = context_of(resolved, self.job, acting.reads)
-        decision = decide(resolved.registered, context, self.executor.deciders, self.settings.decide_seconds)
+        decision = decide(
+            resolved.registered,
+            context,
+            self.executor.deciders,
+            self.settings.decide_seconds,
+            meanwhile=acting.owner,
+        )
         if isinstance(decision, Act):
             check_reopens(decision, acting.reads, resolved.registered.found.display_name)
         return decision
 
     def _about(self, account: accounts.Account) -> None:
         self.subject = dataclasses.replace(self.subject, account_id=account.id, account_name=account.name)
-
-    def _older(self, ledger: list[LedgerAction]) -> list[GroupOutcome]:
-        return older_outcomes(self.storage, self.run, ledger)
 
     # Trouble
 
@@ -379,7 +393,9 @@ class Run:
         return self._fail(error)
 
     def _fail(self, error: AxisorError) -> Ended:
-        """End as failed; but what took effect before is told as it is, and unknown is not failed."""
+        """End as failed; but what took effect before is told as it is, and what is owed or not known is not failed."""
+        if self._is_owed():
+            raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=True) from None
         return self._so_far(error.as_dict()) or results.failed(self.subject, error.as_dict(), self.action)
 
     def _stop(self, stop: Stop) -> Ended:
@@ -388,34 +404,23 @@ class Run:
         return self._so_far(error) or results.stopped(self.subject, stop.status, stop.reason, stop.message)
 
     def _so_far(self, error: dict[str, Any]) -> Ended | None:
-        """Return the end of an execution that has begun to act and can't go on, ``None`` where it has not begun."""
+        """Return the end of an execution that can't go on, ``None`` where nothing came of it that is not told yet."""
+        if self.unsettled is not None:
+            raise self.unsettled
         if self.plan is not None:
             self.plan.settle()
-        ledger = actions.of(self.storage, self.run.id)
-        for action in ledger:
-            if action.status == "planned":
-                actions.deny(self.storage, self.run, action, error)
-        plan, outcomes = merged_outcomes(self.storage, self.run)
-        if not any(outcome.touched for outcome in outcomes):
+        standing = self._standing()
+        for action in standing.left:
+            actions.deny(self.storage, self.run, action, error)
+        has_begun, standing = standing.has_begun, self._standing()
+        if not has_begun or all(one.is_told for one in standing.whole):
             return None
-        return results.acted(self.subject, plan, outcomes)
+        return results.acted(self.subject, standing.plan, standing.whole)
 
     def _is_owed(self) -> bool:
         """Whether a group has begun and what is left of it is still due (a reduce's reopen, above all)."""
-        return any(not is_overdue(self.run, one.steps[0].created_at) for one in self._owed())
+        return any(not is_overdue(self.storage, self.run, one.steps[0].created_at) for one in self._standing().owed)
 
     def _has_lapsed(self) -> bool:
         """Whether a group has begun and it is too late for what is left of it: to wait longer would never end."""
-        return bool(self._owed()) and not self._is_owed()
-
-    def _owed(self) -> list[GroupOutcome]:
-        outcomes = self._outcomes(present_plan(self.run), actions.of(self.storage, self.run.id))
-        return [one for one in outcomes if one.is_owed]
-
-
-def _without(decision: Act, kept: list[GroupOutcome]) -> Act:
-    """Leave out what this execution has touched before; what replaced a trade counts as that trade."""
-    keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
-    return dataclasses.replace(
-        decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys)
-    )
+        return bool(self._standing().owed) and not self._is_owed()

@@ -10,6 +10,7 @@ from typing import Any
 from axisor_executor.errors import AxisorError, NotFound
 from axisor_executor.observe.logs import maybe_timestamp, timestamp
 from axisor_executor.storage import actions, executions
+from axisor_executor.storage.accounts import as_stored
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import COLUMNS, Execution, from_row
@@ -43,10 +44,10 @@ def select(storage: Storage, wanted: Wanted, *, limit: int) -> list[Execution]:
         values += wanted.statuses
     if wanted.account is not None:
         conditions.append("(account_id = ? OR account_name = ?)")
-        values += [wanted.account, wanted.account]
+        values += [as_stored(storage, "account", wanted.account), wanted.account]
     for condition, value in (
-        ("automation_id = ?", wanted.automation),
-        ("user_id = ?", wanted.user),
+        ("automation_id = ?", wanted.automation and as_stored(storage, "automation", wanted.automation)),
+        ("user_id = ?", wanted.user and as_stored(storage, "user", wanted.user)),
         ("automation_type = ?", wanted.type),
         ("created_at >= ?", _to_milliseconds(storage, wanted.since)),
         ("created_at < ?", _to_milliseconds(storage, wanted.until)),

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from axisor_executor import __version__, standing
-from axisor_executor.broker import ACTORS
+from axisor_executor.lanes import ACTORS
 from axisor_executor.limits.circuit_states import CircuitState
 from axisor_executor.observe import metrics
 from axisor_executor.observe.counting import Gauge, Histogram, Labels, Metric
@@ -25,6 +25,7 @@ from axisor_executor.runtime import Runtime
 from axisor_executor.storage import counts
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import WaitFor
+from axisor_executor.storage.leftover import LIVE
 
 SILENT_SECONDS = 600.0
 """For so long, a worker that has fallen silent is shown; then its place has been taken, or never will be."""
@@ -139,10 +140,9 @@ def _by_known(found: Mapping[str, int], known: Iterable[str]) -> Values:
 
 def _waiting(storage: Storage) -> dict[str, int]:
     return dict(
-        # The first condition is that of the partial index, which SQLite takes only where it stands in the query.
         storage.rows(
-            "SELECT wait_for, COUNT(*) FROM axisor_executions WHERE status IN ('queued', 'running', 'waiting') "
-            "AND status = 'waiting' GROUP BY wait_for"
+            f"SELECT wait_for, COUNT(*) FROM axisor_executions WHERE {LIVE} AND status = 'waiting' "  # noqa: S608
+            "GROUP BY wait_for"
         )
     )
 

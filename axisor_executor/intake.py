@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from axisor_executor.broker import QUEUE_ERRORS, Queue
+from axisor_executor.automation import Lane
+from axisor_executor.broker import Queue
 from axisor_executor.errors import AxisorError, InvalidJob, StorageError
 from axisor_executor.jobs import Job, parse_job
 from axisor_executor.observe import tracing
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
+from axisor_executor.redis_client import AWAY_ERRORS, QUEUE_ERRORS
 from axisor_executor.run.deciding import Deciders
+from axisor_executor.run.kept import Kept
 from axisor_executor.run.resolve import collapses, find, lane_of
 from axisor_executor.settings import Settings
 from axisor_executor.storage import executions, horizon, taking
-from axisor_executor.storage.accounts import automation
+from axisor_executor.storage.accounts import Automation, as_stored, automation, config_of
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.storage.taking import NewExecution
 
 MAX_KEY = 200
+AWAY_SECONDS = 1.0
+"""How long nobody waits for a Redis that was away; recovery tells it of what is taken meanwhile."""
+MOST_SEEN = 10_000
+"""Automations that a process remembers as it last read them."""
+LONGEST_SEEN = 4096
+"""Characters of a config that is remembered: an automation with a longer one is read for each of its jobs."""
 
 
 class Intake:
@@ -34,6 +45,8 @@ class Intake:
         self.registry = registry
         self.queue = queue
         self._deciders = Deciders()
+        self._seen: Kept[str, Automation] = Kept(MOST_SEEN)
+        self._away_until = 0.0
 
     @tracing.enqueueing
     def take(
@@ -57,17 +70,33 @@ class Intake:
         job = parse_job(raw)
         _check_key(idempotency_key)
         with self.storage.connection():
-            new = self._describe(job, idempotency_key, message_id)
+            job = _as_stored(self.storage, job)
+            describe = partial(self._describe, job, idempotency_key, message_id)
             if sent_at is not None and horizon.may_be_forgotten(self.storage, sent_at):
-                new = replace(new, max_age_seconds=(sent_at - datetime.now(UTC)).total_seconds(), collapses=False)
-            return taking.record(self.storage, new)
+                new = describe(self._find(job))
+                left = (sent_at - datetime.now(UTC)).total_seconds()
+                return taking.record(self.storage, replace(new, max_age_seconds=left, collapses=False))
+            seen, guess = self._last_seen(job), None
+            if seen is not None:
+                guess = describe(seen)
+                execution = taking.record_as_seen(self.storage, guess, seen)
+                if execution is not None:
+                    return execution, True
+            found = self._find(job)
+            lane = guess.lane if guess is not None and _mean_the_same(seen, found) else None
+            new = describe(found, lane)
+            return taking.record(self.storage, new, was_tried=new == guess)
+
+    def announce(self, taken: Execution) -> None:
+        """Tell the queue of an execution that was just taken; where it can't be told now, recovery tells it later.
+
+        The ledger is not told that the queue was: recovery asks the queue, for the few that it finds still queued.
+        """
+        self._tell(self.queue.announce, taken)
 
     def wake(self, one: Execution | Next) -> None:
-        """Tell the queue; where it can't be told now, recovery tells it later."""
-        try:
-            self.queue.wake(one.id, one.lane)
-        except QUEUE_ERRORS as error:
-            say.warning(f"Redis is away, execution {one.id} waits in the database: {type(error).__name__}")
+        """Tell the queue of an execution that goes on; where it can't be told now, recovery tells it later."""
+        if not self._tell(self.queue.wake, one):
             return
         try:
             with self.storage.connection():
@@ -76,11 +105,47 @@ class Intake:
             # The job was taken, and the queue knows: to raise now would make its sender send it again.
             say.warning(f"Execution {one.id} may be sent twice: {type(error).__name__}: {error}")
 
-    def _describe(self, job: Job, idempotency_key: str | None, message_id: str | None) -> NewExecution:
+    def _tell(self, tell: Callable[[str, Lane], None], one: Execution | Next) -> bool:
+        """Return whether the queue was told of an execution. One that was away is not waited for by everybody."""
+        why = "it was away a moment ago"
+        if time.monotonic() >= self._away_until:
+            try:
+                tell(one.id, one.lane)
+                return True
+            except QUEUE_ERRORS as error:
+                why = type(error).__name__
+                if isinstance(error, AWAY_ERRORS):
+                    self._away_until = time.monotonic() + AWAY_SECONDS
+        say.warning(f"Redis is away, execution {one.id} waits in the database: {why}")
+        return False
+
+    def _last_seen(self, job: Job) -> Automation | None:
+        """Return the job's automation as it was when this process last read it, if it has."""
+        seen = self._seen.get(job.automation_id)
+        if seen is None or seen.user_id != job.user_id:
+            return None
+        return replace(seen, config=config_of(seen.config_text))  # of its own: plugins may do with it what they like
+
+    def _find(self, job: Job) -> Automation | None:
         try:
             found = find(self.storage, job, auto_migrate=self.settings.auto_migrate)
         except AxisorError:
-            found = None
+            return None
+        assert found.account is not None
+        if len(found.config_text or "") > LONGEST_SEEN:
+            self._seen.drop(found.id)
+        else:
+            self._seen.keep(found.id, replace(found, config=None, account=replace(found.account, credentials=None)))
+        return found
+
+    def _describe(
+        self,
+        job: Job,
+        idempotency_key: str | None,
+        message_id: str | None,
+        found: Automation | None,
+        lane: Lane | None = None,
+    ) -> NewExecution:
         # What is not this user's is not even described: the execution fails, and tells nothing.
         known = found or automation(self.storage, job.automation_id)
         automation_type = known.type if known is not None and known.user_id == job.user_id else None
@@ -88,7 +153,7 @@ class Intake:
         return NewExecution(
             user_id=job.user_id,
             automation_id=job.automation_id,
-            lane=lane_of(self.registry, found, job, self._deciders) if found else "default",
+            lane=lane or (lane_of(self.registry, found, job, self._deciders) if found else "default"),
             job=job.as_wire(),
             max_age_seconds=job.max_age or self.settings.policy_for(automation_type or "").max_age_seconds,
             automation_type=automation_type,
@@ -100,6 +165,20 @@ class Intake:
             message_id=message_id,
             collapses=found is not None and collapses(self.registry, found),
         )
+
+
+def _as_stored(storage: Storage, job: Job) -> Job:
+    """Return a job with its ids as their rows have them, however they were written."""
+    own = {
+        "user_id": as_stored(storage, "user", job.user_id),
+        "automation_id": as_stored(storage, "automation", job.automation_id),
+    }
+    return job.model_copy(update=own)
+
+
+def _mean_the_same(one: Automation | None, other: Automation | None) -> bool:
+    """Whether both have a job on the same lane."""
+    return one is not None and other is not None and (one.type, one.config_text) == (other.type, other.config_text)
 
 
 def _check_key(key: str | None) -> None:

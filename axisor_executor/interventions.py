@@ -7,7 +7,7 @@ from typing import Any, Literal
 from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.observe.logs import say
 from axisor_executor.run import result as results
-from axisor_executor.run.outcome import merged_outcomes
+from axisor_executor.run.outcome import as_told, merged_outcomes
 from axisor_executor.run.result import Subject
 from axisor_executor.storage import actions, executions
 from axisor_executor.storage.actions import LedgerAction
@@ -32,6 +32,7 @@ def retry(storage: Storage, execution_id: str, *, max_age_seconds: float) -> Exe
         found = _get(storage, execution_id)
         if found.status not in RETRYABLE:
             raise InvalidJob(f"Execution {found.id} is {found.status}: nothing to try again", code="not_retryable")
+        found = as_told(found, actions.of(storage, found.id))
         owed = _owed(storage, found)
         for step in owed:
             actions.plan_again(storage, found, step)

@@ -9,6 +9,7 @@ from axisor_executor.errors import CredentialsError, Rejected, SettingsError
 from axisor_executor.exchange.networks import address_of
 from axisor_executor.run.acting import Acting
 from axisor_executor.runtime import Runtime
+from axisor_executor.storage import account_rows
 from axisor_executor.storage.accounts import Account
 
 
@@ -59,6 +60,18 @@ def ask_of_keys(parts: Runtime, account: Account) -> KeysTested:
         "mayRead": may_read,
     }
     return KeysTested(told, problems, is_usable=all(may_read.values()), exchange_user_id=owner.id)
+
+
+def owner_of(parts: Runtime, account: Account) -> str | None:
+    """Return the exchange user of an account's present keys; where they are refused, the one for whom it last acted.
+
+    Raises:
+        Unavailable: the exchange did not answer.
+    """
+    try:
+        return parts.opener.open(account, "", "protect").owner()
+    except (CredentialsError, Rejected):
+        return account_rows.last_exchange_user(parts.storage, account.id)
 
 
 def _network(acting: Acting) -> str:

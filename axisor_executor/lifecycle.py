@@ -1,19 +1,26 @@
-"""A worker process from boot to shutdown, as Dramatiq's middleware; and a watch on its consumers."""
+"""A worker process from boot to shutdown, as Dramatiq's middleware; and a watch on its threads."""
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
 
 from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
-from dramatiq.worker import Worker
+from dramatiq.worker import ConsumerThread, Worker, WorkerThread
 
 from axisor_executor import runtime
-from axisor_executor.broker import ACTORS, LaneBroker
-from axisor_executor.errors import AxisorError
-from axisor_executor.observe.logs import say
+from axisor_executor.broker import LaneBroker
+from axisor_executor.errors import AxisorError, SettingsError, StorageError
+from axisor_executor.lanes import ACTORS
+from axisor_executor.observe.alert_desk import AlertDesk
+from axisor_executor.observe.alerts import Alert
+from axisor_executor.observe.logs import say, stop_gathering
+from axisor_executor.settings import Settings
+from axisor_executor.storage import claiming
+from axisor_executor.storage.connection import Storage
 from axisor_executor.workers import ANNOUNCE_SECONDS
 
 stopping = threading.Event()
@@ -36,6 +43,7 @@ class Lifecycle(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         try:
             parts = runtime.current().build()
+            _check_pool(parts.settings, worker.worker_threads)
             queues = [lane for lane in ACTORS if lane in (worker.consumer_whitelist or ACTORS)]
             key_ids = parts.vault.ring.key_ids
             parts.presence.describe(threads=worker.worker_threads, queues=queues, key_ids=key_ids)
@@ -43,17 +51,23 @@ class Lifecycle(Middleware):
         except AxisorError as error:
             say.error(f"The worker can't start: {error}")
             raise SystemExit(1) from None
-        if parts.settings.db_pool < worker.worker_threads + SPARE_CONNECTIONS:
-            say.error(
-                f"The worker can't start: AXISOR_DB_POOL is {parts.settings.db_pool}, {worker.worker_threads} threads "
-                f"need at least {worker.worker_threads + SPARE_CONNECTIONS}"
-            )
-            raise SystemExit(1)
+        if not key_ids:
+            _tell_no_key(parts.alerts)
+        _open_connections(parts.storage, worker.worker_threads)
         parts.executor.slots.threads = worker.worker_threads
         assert isinstance(broker, LaneBroker)
         broker.default_cap = default_cap(worker)
         broker.threads = worker.worker_threads
         parts.recovery.start()
+        # What is there now stays. A full collection that had to look at all of it would stop every thread for tens of
+        # milliseconds, in the middle of a burst more often than not.
+        gc.collect()
+        gc.freeze()
+
+    def after_consumer_thread_boot(self, broker: Broker, thread: ConsumerThread) -> None:
+        assert isinstance(broker, LaneBroker)
+        if thread.queue_name in ACTORS:
+            broker.hand_on[thread.queue_name] = thread.handle_message
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002  Dramatiq's signature
         threading.Thread(target=self._watch, args=(worker,), name="axisor-watch", daemon=True).start()
@@ -61,8 +75,11 @@ class Lifecycle(Middleware):
         say.info(f"Worker ready: {worker.worker_threads} threads, automation types: {types}")
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
-        """Let runs hand back what they have not sent, and end the process when they take too long."""
+        """Take no more, let runs hand back what they have not sent, and end the process when they take too long."""
         parts = runtime.current()
+        assert isinstance(broker, LaneBroker)
+        broker.stop_taking()
+        stop_gathering()
         stopping.set()
         parts.executor.stopping.set()
         self._stopped.set()
@@ -81,14 +98,38 @@ class Lifecycle(Middleware):
 
     def _watch(self, worker: Worker) -> None:
         announced = time.monotonic()
+        stalls: dict[str, float] = {}
         while not self._stopped.wait(WATCH_SECONDS):
-            replace_stalled(worker)
+            replace_stalled(worker, stalls)
+            replace_dead(worker)
             if time.monotonic() - announced > ANNOUNCE_SECONDS:
                 announced = time.monotonic()
                 try:
                     runtime.current().presence.announce()
                 except Exception as error:  # noqa: BLE001  the next one tries again
                     say.warning(f"No sign of life could be written: {type(error).__name__}")
+
+
+def _check_pool(settings: Settings, threads: int) -> None:
+    if settings.db_pool < threads + SPARE_CONNECTIONS:
+        raise SettingsError(
+            f"AXISOR_DB_POOL is {settings.db_pool}, {threads} threads need at least {threads + SPARE_CONNECTIONS}"
+        )
+
+
+def _tell_no_key(alerts: AlertDesk) -> None:
+    """Tell that runs will fail, of all accounts but those whose secrets stand in plain text."""
+    message = "ENCRYPTION_KEY is not set: no worker without it can read encrypted credentials"
+    say.error(message)  # also where an alert is not told, because another worker's stands for it
+    alerts.take(Alert("credential_failure", "error", message, topic="no key"))
+
+
+def _open_connections(storage: Storage, count: int) -> None:
+    """Open what the threads need while there is time for it, else whoever gets a job does: at the worst minute, all."""
+    try:
+        storage.open_ahead(count, lambda: claiming.prepare(storage))
+    except StorageError as error:
+        say.warning(f"Threads will open their connections when they need them: {error}")
 
 
 def default_cap(worker: Worker) -> int | None:
@@ -98,17 +139,79 @@ def default_cap(worker: Worker) -> int | None:
     return max(worker.worker_threads * 3 // 4, 1)
 
 
-def replace_stalled(worker: Worker) -> list[str]:
-    """Start a new consumer for every queue whose consumer has died or has not turned for long; return the queues."""
+def replace_stalled(worker: Worker, stalls: dict[str, float]) -> list[str]:
+    """Put a new consumer in the place of every one that has died or stalled; return the queues of those.
+
+    One that has not turned for long is replaced where the look before saw the same: when a whole process has slept
+    (a laptop's lid, a machine that was moved), all of its consumers look stalled until they turn again.
+
+    Args:
+        worker: the one of this process.
+        stalls: by queue, when the consumer turned that looked stalled last; kept from one look to the next.
+    """
     replaced = []
     for queue, thread in list(worker.consumers.items()):
         turned_at = getattr(thread.consumer, "turned_at", None)
-        stalled = turned_at is not None and time.monotonic() - turned_at > STALLED_SECONDS
+        stalled = False
+        if turned_at is not None and time.monotonic() - turned_at > STALLED_SECONDS:
+            stalled = stalls.get(queue) == turned_at
+            stalls[queue] = turned_at
         if thread.is_alive() and not stalled:
             continue
-        say.error(f"The consumer of queue {queue} has {'stalled' if stalled else 'died'} and is replaced")
-        thread.stop()
-        del worker.consumers[queue]
-        worker._add_consumer(queue, delay=queue.endswith(".DQ"))
-        replaced.append(queue)
+        what = f"The consumer of queue {queue} has {'stalled' if thread.is_alive() else 'died'}"
+        try:
+            _replace(worker, queue, thread)
+        except Exception as error:  # noqa: BLE001  whatever it is, the next look tries again
+            say.warning(f"{what} and can't be replaced yet: {type(error).__name__}")
+        else:
+            say.error(f"{what} and is replaced")
+            replaced.append(queue)
     return replaced
+
+
+def replace_dead(worker: Worker) -> None:
+    """Put a new thread in the place of every one that has died: what it worked on is done with, or taken up later.
+
+    Of what Dramatiq doesn't document, this uses ``Worker.workers`` and ``WorkerThread``: the arguments, which it keeps
+    under their names, and ``running``, which is true of one that was not told to end.
+    """
+    for place, thread in enumerate(worker.workers):
+        if thread.is_alive() or not thread.running:
+            continue
+        new = WorkerThread(
+            broker=thread.broker,
+            consumers=thread.consumers,
+            work_queue=thread.work_queue,
+            worker_timeout=worker.worker_timeout,
+        )
+        try:
+            new.start()
+        except RuntimeError as error:
+            say.warning(f"A worker thread has died and can't be replaced yet: {error}")
+        else:
+            worker.workers[place] = new
+            say.error("A worker thread has died and is replaced")
+
+
+def _replace(worker: Worker, queue: str, old: ConsumerThread) -> None:
+    """Put a new consumer in the place of an old one; where none can be built, the old one stays as it is.
+
+    A worker's threads look up the consumer of a message when they are done with it, and die where they find none. So
+    its queue has one at every moment, and that one can be told: a thread builds its own only once it runs, hence it is
+    given one for until then. From there on the broker takes the old one for given up, so it is stopped even where the
+    new thread can't start; the next look finds that one dead.
+
+    Of what Dramatiq doesn't document, this uses ``Worker.consumers`` and ``ConsumerThread``: the arguments, which it
+    keeps under their names, and ``consumer``, ``start`` and ``stop``.
+    """
+    new = ConsumerThread(
+        broker=old.broker,
+        queue_name=queue,
+        prefetch=old.prefetch,
+        work_queue=old.work_queue,
+        worker_timeout=old.worker_timeout,
+    )
+    new.consumer = old.broker.consume(queue_name=queue, prefetch=old.prefetch, timeout=old.worker_timeout)
+    worker.consumers[queue] = new
+    old.stop()
+    new.start()

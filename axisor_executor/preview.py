@@ -84,6 +84,7 @@ def _open(parts: Runtime, found: Automation, job: Job) -> _Seen:
     resolved = resolve(parts.registry, found, account, job, deciders, seconds)
     lane = resolved.registered.handler.actions[resolved.action]
     seen = _Seen(resolved, parts.opener.open(account, found.id, lane))
+    seen.acting.owner()  # keys that are refused are no matter of the decision
     try:
         check_switched_on(found)
     except Stop as stop:

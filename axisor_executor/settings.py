@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
@@ -45,6 +45,7 @@ from axisor_executor.settings_values import (
     RetryPolicy,
     Text,
     mask_url,
+    split_list,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ __all__ = [
 
 PLUGIN_VARIABLES = "axisor_executor.variables"
 """The group of entry points by whose names a plugin's distribution says which variables it reads."""
+
+PLUGINS = "axisor_executor"
+"""The group of the plugins themselves."""
 
 _LONGEST_SHOWN = 60
 _URLS = ("redis_url", "database_url")
@@ -188,13 +192,17 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = _seconds(3, 0.1, 60, "Time to connect to the exchange")
     breaker_failures: int = _setting(
         5,
-        "Calls in a row that fail before an exchange counts as away and its calls are held back; "
-        "three times as many where all are one account's",
+        "Calls in a row that fail (of a run's reads that fail alike, the first) before an exchange counts as away and "
+        "its calls are held back; three times as many where all are one account's",
         ge=1,
         le=1000,
     )
     breaker_refusals: int = _setting(
-        2, "Calls in a row whose keys the exchange refuses before that account's calls are held back", ge=1, le=1000
+        2,
+        "Calls in a row (of a run's reads, the first) whose keys the exchange refuses before that account's calls are "
+        "held back",
+        ge=1,
+        le=1000,
     )
     breaker_probe_seconds: float = _seconds(
         2, 0.1, 300, "Time until an exchange that is away is probed first; it doubles, and guards wait a fifth"
@@ -452,19 +460,30 @@ def describe_settings() -> list[SettingRow]:
 def settings_warnings(environ: Mapping[str, str]) -> list[str]:
     """Return one sentence for each variable in ``environ`` that looks like a setting but has no effect as meant.
 
-    These are ``AXISOR_`` variables that neither we nor an installed plugin has (with the name probably meant) and an
-    ``ENCRYPTION_KEY`` with white space around it, which is part of the key and rarely meant to be. No value is quoted;
-    nothing fails.
+    These are ``AXISOR_`` variables that neither we nor an installed plugin has (with the name probably meant), names in
+    ``AXISOR_DISABLED_PLUGINS`` that no plugin has, and an ``ENCRYPTION_KEY`` with white space around it, which is part
+    of the key and rarely meant to be. No other value is quoted; nothing fails.
     """
     known = [row.variable for row in describe_settings()]
     of_plugins = {point.name for point in entry_points(group=PLUGIN_VARIABLES)}
-    warnings = []
-    for name in sorted(environ):
-        if name.upper().startswith("AXISOR_") and name not in known and name not in of_plugins:
-            close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.7)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            warnings.append(f"{name} is not a setting and has no effect{hint}")
+    warnings = [
+        f"{name} is not a setting and has no effect{_meant(name.upper(), known)}"
+        for name in sorted(environ)
+        if name.upper().startswith("AXISOR_") and name not in known and name not in of_plugins
+    ]
+    points = entry_points(group=PLUGINS)
+    plugins = {point.name for point in points} | {point.dist.name for point in points if point.dist}
+    warnings += [
+        f"AXISOR_DISABLED_PLUGINS names {name[:_LONGEST_SHOWN]!r}, which is no plugin here{_meant(name, plugins)}"
+        for name in split_list(environ.get("AXISOR_DISABLED_PLUGINS", ""))
+        if name not in plugins
+    ]
     key = environ.get("ENCRYPTION_KEY", "")
     if key != key.strip():
         warnings.append("ENCRYPTION_KEY begins or ends with white space, which is taken as part of the key")
     return warnings
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]}?" if close else ""

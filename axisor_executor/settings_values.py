@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.dataclasses import dataclass
 from pydantic_settings import NoDecode
+
+from axisor_executor import url_parameters
 
 DAY = 86_400
 _MODULE = re.compile(r"axisor_executor(\.\w+)*")
@@ -67,8 +69,9 @@ def _split(url: str) -> SplitResult:
         _ = parts.port
     except ValueError:  # its message quotes the part it stumbled over, which may be a password
         parts = None
-    if parts is None or parts.fragment or ("@" in parts.path and parts.scheme != "unix"):
-        raise ValueError("is not a URL (special characters in a password must be percent-encoded)")
+    # With several "@" before the host, drivers don't agree where it begins: libpq takes a password's rest for it.
+    if parts is None or parts.fragment or parts.netloc.count("@") > 1 or ("@" in parts.path and parts.scheme != "unix"):
+        raise ValueError("is not a URL (special characters in a password, @ too, must be percent-encoded)")
     return parts
 
 
@@ -81,6 +84,7 @@ def _check_redis_url(url: str) -> str:
         raise ValueError("has another scheme")
     elif not re.fullmatch(r"(/\d*)?", parts.path):
         raise ValueError("names a database that is not a number")
+    url_parameters.check_redis(url)
     return url
 
 
@@ -95,7 +99,7 @@ def _check_database_url(url: str) -> str:
         raise ValueError("has another scheme")
     if not _split(url).path.strip("/"):
         raise ValueError("names no database")
-    return url
+    return url_parameters.for_libpq(url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -128,7 +132,7 @@ def _upper(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) else value
 
 
-def _split_list(value: object) -> object:
+def split_list(value: object) -> Any:
     """Read ``a, b`` or a JSON list of texts, which are taken as they stand; each once, in order."""
     if not isinstance(value, str):
         return value
@@ -189,8 +193,8 @@ RedisUrl = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_check_redis
 DatabaseUrl = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_check_database_url)]
 ExchangeUrl = Annotated[str, BeforeValidator(_trimmed), AfterValidator(_normalise_exchange_url)]
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
-Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split_list)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
+Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(split_list)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 Retries = Annotated[dict[str, RetryPolicy], NoDecode, BeforeValidator(_merge_retries)]
 Mode = Annotated[Literal["live", "dry_run"], BeforeValidator(_trimmed)]
 InactiveAccounts = Annotated[Literal["reduce-only", "refuse", "allow"], BeforeValidator(_trimmed)]

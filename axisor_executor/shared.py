@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from axisor_executor.observe.logs import say
+from axisor_executor.redis_client import Client
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class Shared:
     """
 
     def __init__(self, url: str, prefix: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = redis.Redis.from_url(
+        self._client = Client.from_url(
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

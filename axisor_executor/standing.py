@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from axisor_executor.broker import QUEUE_ERRORS, Queue
+from axisor_executor.broker import Queue
 from axisor_executor.observe.logs import timestamp
+from axisor_executor.redis_client import QUEUE_ERRORS
 from axisor_executor.storage.connection import Storage, document, instant
 from axisor_executor.storage.leftover import LIVE
 from axisor_executor.workers import SILENT_SECONDS
@@ -32,7 +33,8 @@ def ledger(storage: Storage) -> dict[str, Any]:
 def workers(storage: Storage) -> list[dict[str, Any]]:
     """Return the worker processes; one that has not shown itself for some time is not ``alive``, later not listed.
 
-    ``threads``, ``running`` and ``queues`` are ``None`` where the worker's version does not tell.
+    ``threads``, ``running``, ``queues`` and ``keyIds`` (of the keys it reads credentials with) are ``None`` where the
+    worker's version does not tell.
     """
     now = storage.now()
     rows = storage.rows(
@@ -55,6 +57,7 @@ def workers(storage: Storage) -> list[dict[str, Any]]:
                 "threads": told.get("threads"),
                 "running": told.get("running"),
                 "queues": told.get("queues"),
+                "keyIds": told.get("keyIds"),
             }
         )
     return found

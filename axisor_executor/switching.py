@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from axisor_executor.errors import InvalidJob
 from axisor_executor.observe.logs import say
-from axisor_executor.storage import actions, switches
+from axisor_executor.storage import accounts, actions, switches
 from axisor_executor.storage.actions import ActionStatus, LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.switches import Mode, Scope
@@ -20,9 +20,13 @@ _SENDING: tuple[ActionStatus, ...] = ("sending",)
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """What a pause found: actions whose request had left before (or may have), with what became of them since."""
+    """What a pause found: actions whose request had left before (or may have), with what became of them since.
+
+    ``scope_id``: the id of what is paused, as its row has it.
+    """
 
     already_out: tuple[LedgerAction, ...]
+    scope_id: str = ""
 
 
 def pause(
@@ -45,6 +49,7 @@ def pause(
     if (scope == "all") != (scope_id == ""):
         raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
     with storage.connection():
+        scope_id = _as_stored(storage, scope, scope_id)
         switches.put(storage, scope, scope_id, mode, reason)
         out = actions.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
         while any(_may_leave(action, storage, window_seconds) for action in _sending(storage, scope, scope_id, mode)):
@@ -53,16 +58,20 @@ def pause(
         now = [action for one in sorted({key[0] for key in seen}) for action in actions.of(storage, one)]
     where = scope if scope == "all" else f"{scope} {scope_id}"
     say.info(f"Switch set: {where} is {mode}", mark="⏸️")
-    return Paused(tuple(action for action in now if (action.execution_id, action.seq) in seen))
+    return Paused(tuple(action for action in now if (action.execution_id, action.seq) in seen), scope_id)
 
 
 def resume(storage: Storage, scope: Scope, scope_id: str = "") -> bool:
     """Take a switch away; what waited for it goes on at once. Return whether it was set."""
     with storage.connection():
-        removed = switches.remove(storage, scope, scope_id)
+        removed = switches.remove(storage, scope, _as_stored(storage, scope, scope_id))
     if removed:
         say.info(f"Switch removed: {scope} {scope_id}".rstrip(), mark="▶️")
     return removed
+
+
+def _as_stored(storage: Storage, scope: Scope, scope_id: str) -> str:
+    return accounts.as_stored(storage, scope, scope_id) if scope in ("account", "automation") else scope_id
 
 
 def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[LedgerAction]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from axisor_executor.configs import Checker
 from axisor_executor.errors import AxisorError
+from axisor_executor.storage import automation_rows
 from axisor_executor.storage.accounts import config_of
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.paging import paged
@@ -19,7 +20,7 @@ from axisor_executor.storage.paging import paged
 _TABLES = """
 FROM "Automation" a LEFT JOIN user_exchange_accounts u ON u.id = a.user_exchange_account_id
 """
-_COLUMNS = "a.id, a.user_id, a.type, a.config, a.is_active, a.user_exchange_account_id, u.account_name"
+_COLUMNS = "a.id, a.user_id, a.type, CAST(a.config AS TEXT), a.is_active, a.user_exchange_account_id, u.account_name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,10 @@ class Which:
     user_id: str | None = None
     account_id: str | None = None
 
-    @property
-    def condition(self) -> tuple[str, list[str]]:
-        """The condition in SQL, and its values."""
+    def condition(self, storage: Storage) -> tuple[str, list[Any]]:
+        """Return the condition in SQL, and its values."""
         columns = {"a.type": self.type, "a.user_id": self.user_id, "a.user_exchange_account_id": self.account_id}
-        given = {name: value for name, value in columns.items() if value is not None}
-        return "".join(f"{name} = ? AND " for name in given), list(given.values())
+        return automation_rows.matching(storage, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +82,16 @@ class Validated:
 
 def count(storage: Storage, which: Which) -> int:
     """Return how many automations there are to look at."""
-    condition, values = which.condition
-    row = storage.one(f"SELECT COUNT(*) {_TABLES} WHERE {condition} a.id IS NOT NULL", *values)
+    condition, values = which.condition(storage)
+    row = storage.one(f"SELECT COUNT(*) {_TABLES} WHERE {condition}", *values)
     return int(row[0]) if row else 0
 
 
 def validate(storage: Storage, checker: Checker, which: Which) -> Iterator[Validated]:
     """Yield what would become of each automation, in the order of their ids; page by page, whatever their number."""
-    condition, values = which.condition
-    rows = paged(storage, f"SELECT {_COLUMNS} {_TABLES} WHERE {condition} a.id > ? ORDER BY a.id LIMIT ?", *values)
-    for row in rows:
+    condition, values = which.condition(storage)
+    sql = f"SELECT {_COLUMNS} {_TABLES} WHERE {condition} AND {{behind}} ORDER BY a.id LIMIT ?"
+    for row in paged(storage, sql, "a.id", *values):
         yield _validated(checker, row)
 
 

@@ -48,10 +48,11 @@ class Presence:
     def running(self, execution_id: str) -> Iterator[None]:
         """Keep whatever lease this execution gets alive while the block runs."""
         with self._lock:
-            self._running[execution_id] += 1
             if self._thread is None and not self._stopped.is_set():
-                self._thread = threading.Thread(target=self._beat, name="axisor-presence", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._beat, name="axisor-presence", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._running[execution_id] += 1
         try:
             yield
         finally:
@@ -92,6 +93,8 @@ class Presence:
         while not self._stopped.wait(self.lease_seconds / BEATS_PER_LEASE):
             with self._lock:
                 held = tuple(self._running)
+            if not held:
+                continue
             try:
                 with self.storage.connection():
                     leases.renew(self.storage, self.worker_id, held, seconds=self.lease_seconds)

@@ -7,10 +7,12 @@ Options that only one part knows follow its name: ``python -m benchmarks job_cos
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.report import OUTPUT
 
@@ -46,9 +48,11 @@ def main(given: Sequence[str] | None = None) -> int:
     if more and len(parts) != 1:
         parser.error(f"{' '.join(more)}: name the one part that this is for")
     more += ["--quick"] if asked.quick else []
-    failed = [name for name in parts if _run(name, ["--output", str(asked.output), *more])]
-    join(asked.output)
-    print(f"All of it: {asked.output / 'report.md'}")
+    try:
+        failed = [name for name in parts if _run(name, ["--output", str(asked.output), *more])]
+    finally:
+        join(asked.output)
+        print(f"All of it: {asked.output / 'report.md'}")
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -57,11 +61,19 @@ def main(given: Sequence[str] | None = None) -> int:
 def _run(name: str, options: Sequence[str]) -> int:
     print(f"\n=== {name}: {PARTS[name]}", flush=True)
     with subprocess.Popen([sys.executable, "-m", f"benchmarks.{name}", *options]) as part:
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  a handler's signature
+            part.send_signal(number)
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGTERM, stop)  # of Ctrl-C it hears by itself
         try:
             return part.wait()
         except KeyboardInterrupt:
-            part.wait()  # it was interrupted, too, and stops its servers
+            part.wait()  # it stops its servers
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def join(folder: Path) -> None:

@@ -174,12 +174,10 @@ def _statements_table(kind: Kind, work: Work, first: Mark, last: Mark) -> Table:
     done = last.jobs - first.jobs
     calls = {text: count / done for text, count in (last.statements - first.statements).items()}
     told = {text: per_job for text, per_job in calls.items() if not statements.is_transaction(text)}
-    commits = sum(per_job for text, per_job in calls.items() if statements.is_commit(text))
     table = Table(
         f"{work} on {kind}: what the database is asked, per job",
         ("times", "statement"),
-        note=f"{sum(told.values()):.2f} statements and {commits:.2f} commits a job; "
-        f"{sum(calls.values()):.2f} with those that begin and end transactions.",
+        note=f"{sum(told.values()):.2f} statements a job; {sum(calls.values()):.2f} with those of transactions.",
     )
     for text, per_job in sorted(told.items(), key=lambda one: -one[1]):
         if per_job >= 0.01:

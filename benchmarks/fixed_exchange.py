@@ -65,6 +65,7 @@ _ENDED = {"running": False, "closed": True, "exitPrice": PRICE, "closingFee": 20
 _CANCELED = {"running": False, "canceled": True, "entryPrice": None, "filledAt": None}
 _EMPTY_PAGE = b'{"data":[],"nextCursor":null}'
 _ISOLATED = "/v3/futures/isolated"
+ENTRY_PATH = f"{_ISOLATED}/trade"
 
 
 def trade_id_of(key: str) -> str:
@@ -269,7 +270,7 @@ class _Server:
         self.changes += 1
         if self.journal:
             self.arrivals.append((time.time(), path, key, str(asked.get("id") or asked.get("clientId") or "")))
-        if path == f"{_ISOLATED}/trade":
+        if path == ENTRY_PATH:
             self.made += 1
             return json.dumps(
                 {

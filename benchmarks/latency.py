@@ -8,9 +8,11 @@ are one.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +22,16 @@ from axisor_executor.storage.actions import client_id
 from benchmarks import statements
 from benchmarks.arriving import moments, send
 from benchmarks.findings import Findings, percentile
+from benchmarks.processes import cores_busy_seconds
 from benchmarks.report import Report, options
 from benchmarks.stack import Site, Stack, Workers
 from benchmarks.usage import cpu_of, workers_of
 
-RATES = (2, 20, 200)
-LONGEST_SECONDS = 150.0
-"""How long jobs come in at one rate, at most."""
+SECONDS = {2.0: 100.0, 20.0: 75.0, 200.0: 30.0}
+"""For how long jobs come in at each rate: 200, 1500 and 6000 jobs."""
+QUICK_SECONDS = 5.0
+LEFT_SECONDS = 20.0
+"""After the last job was to come in: what has not been carried out by then is told of, and waited for no more."""
 GOALS = {50.0: 5.0, 99.0: 20.0}
 IDLE_GOAL = 1.0
 SETTLED_SECONDS = 3.0
@@ -85,26 +90,37 @@ def at_rate(site: Site, rate: float, seconds: float) -> Findings:
     """Let jobs come in at ``rate`` a second, and tell how long each took to the exchange."""
     site.stack.exchange.reset()
     jobs = (account.job("entry") for account in itertools.cycle(site.accounts))
+    busy = cores_busy_seconds()
+    began = time.monotonic()
     taken = send(jobs, moments(rate, seconds))
-    site.stack.wait_for_changes(len(taken), timeout=60)
+    with suppress(TimeoutError):
+        site.stack.wait_for_changes(len(taken), timeout=LEFT_SECONDS)
+    took = time.monotonic() - began
+    busy = (cores_busy_seconds() - busy) / took / len(os.sched_getaffinity(0)) * 100
     arrived = {arrival.name: arrival.at for arrival in site.stack.exchange.arrivals()}
-    waits = [arrived[client_id(one.execution_id, None, 0)] - one.began for one in taken]
+    came = [(one, arrived[name]) for one in taken if (name := client_id(one.execution_id, None, 0)) in arrived]
     table = Findings(f"{rate:g} jobs a second ({len(taken)} jobs)")
-    table.percentiles("enqueue() to request", waits, most=GOALS)
+    if len(came) < len(taken):
+        table.figure(f"not carried out {LEFT_SECONDS:g} s after the last", len(taken) - len(came), "jobs", most=0)
+    table.percentiles("enqueue() to request", [at - one.began for one, at in came], most=GOALS)
     table.percentiles("enqueue() itself", [one.ended - one.began for one in taken])
+    table.figure("jobs carried out", len(came) / took, "/s")
+    table.figure("the cores were busy, with whatever", busy, "%")
     late = percentile([one.began - one.due for one in taken], 99) * 1000
     if late > SENDER_LATE_MS:
-        table.remark(f"The sender itself was late, by {late:.1f} ms (p99); that is not counted.")
+        table.percentiles("when it was due to request", [at - one.due for one, at in came])
+        table.remark(f"The sender's threads were busy or late, by {late:.1f} ms (p99), before enqueue() was called.")
     return table
 
 
 def main() -> None:
     """Measure and tell."""
     parser = options(__doc__, jobs=6000, quick_jobs=60)
+    parser.add_argument("--rates", type=float, nargs="+", default=list(SECONDS), help="jobs a second")
     parser.add_argument("--database", choices=("postgres", "sqlite"), default="postgres")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=8)
-    parser.add_argument("--idle", type=float, default=60, help="seconds for which idle workers are watched")
+    parser.add_argument("--idle", type=float, default=45, help="seconds for which idle workers are watched")
     asked = parser.parse_args()
     report = Report("latency", "Latency", asked)
     with (
@@ -117,8 +133,9 @@ def main() -> None:
         stack.wait_for_changes(len(warm), timeout=60)  # connections, credentials: what a worker has after a minute
         time.sleep(SETTLED_SECONDS)
         report.show(told(idle(site, workers, 3 if asked.quick else asked.idle)))
-        for rate in RATES:
-            report.show(at_rate(site, rate, min(asked.jobs / rate, 5 if asked.quick else LONGEST_SECONDS)))
+        for rate in asked.rates:
+            longest = QUICK_SECONDS if asked.quick else SECONDS.get(rate, max(SECONDS.values()))
+            report.show(at_rate(site, rate, min(asked.jobs / rate, longest)))
     report.write()
 
 

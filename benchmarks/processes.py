@@ -39,6 +39,13 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICK
 
 
+def cores_busy_seconds() -> float:
+    """Return the CPU time that everything on this machine has used so far, what its host took away included."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+    user, nice, system, _idle, _iowait, *interrupts_and_stolen = (int(field) for field in fields)
+    return (user + nice + system + sum(interrupts_and_stolen)) / _TICK
+
+
 def memory_of(pids: Iterable[int]) -> Memory:
     """Return the memory that these processes use together."""
     found = {"Rss": 0, "Pss": 0}

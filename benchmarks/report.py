@@ -1,7 +1,8 @@
 """What a benchmark found: shown as it comes, and written as JSON and Markdown with machine and versions.
 
-A part makes one `Report`, shows its tables, and writes it at the end; ``python -m benchmarks`` joins those of all
-parts into one ``report.md``.
+A part makes one `Report`, shows its tables, and writes it at the end; what was found up to then is in the files all
+the while, so that a part which is interrupted leaves what it knew. ``python -m benchmarks`` joins those of all parts
+into one ``report.md``.
 """
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ class Report:
         self._console.print(f"[dim]{time.monotonic() - self._began:6.0f} s  {escape(text)}[/dim]", highlight=False)
 
     def show(self, table: Table) -> None:
-        """Keep a table, and show it."""
+        """Keep a table, show it, and write what there is so far."""
         self.tables.append(table)
+        self._save(self.tables, finished=False)
         shown = rich.table.Table()
         for index, column in enumerate(table.columns):
             numbers = all(not isinstance(row[index], str) for row in table.rows)
@@ -94,40 +96,52 @@ class Report:
             f"\n[bold]{escape(table.title)}[/bold]", shown, escape(table.note), sep="\n", highlight=False
         )
 
+    def draft(self, tables: Sequence[Table]) -> None:
+        """Write tables as they are so far, behind those that were shown; they are shown when all is known."""
+        self._save([*self.tables, *tables], finished=False)
+
     def write(self) -> None:
-        """Write ``<name>.json`` and ``<name>.md``."""
+        """Write ``<name>.json`` and ``<name>.md``: the part has come to its end."""
+        self._save(self.tables, finished=True)
+        self.say(f"written to {self.folder / self.name}.json and .md")
+
+    def _save(self, tables: Sequence[Table], *, finished: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         found = {
             "name": self.name,
             "at": self._at.isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - self._began, 1),
+            "finished": finished,
             "machine": machine(),
             "versions": self.versions,
             "options": self.options,
-            "tables": [asdict(table) for table in self.tables],
+            "tables": [asdict(table) for table in tables],
             "facts": self.facts,
         }
         (self.folder / f"{self.name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        (self.folder / f"{self.name}.md").write_text(self._markdown(), encoding="utf-8")
-        self.say(f"written to {self.folder / self.name}.json and .md")
+        (self.folder / f"{self.name}.md").write_text(self._markdown(tables, finished=finished), encoding="utf-8")
 
-    def _markdown(self) -> str:
+    def _markdown(self, tables: Sequence[Table], *, finished: bool) -> str:
         place = machine()
         load = " / ".join(f"{part:.1f}" for part in os.getloadavg())
         lines = [
             f"## {self.title}",
             "",
             f"{self._at:%Y-%m-%d %H:%M} UTC, {place['cpu']}, {place['cores']} cores, {place['memory']}, "
-            f"{place['kernel']}, {place['python']}; load at the end {load}; "
+            f"{place['kernel']}, {place['python']}; load at the end {load}; {self._took(finished=finished)}; "
             + ", ".join(f"{name} {number}" for name, number in self.versions.items())
             + "; "
             + ", ".join(f"{key} {value}" for key, value in self.options.items()),
         ]
-        for table in self.tables:
+        for table in tables:
             lines += ["", f"**{table.title}**", "", _line(table.columns), _line(["---"] * len(table.columns))]
             lines += [_line([_text(cell) for cell in row]) for row in table.rows]
             lines += ["", table.note] if table.note else []
         return "\n".join(lines) + "\n"
+
+    def _took(self, *, finished: bool) -> str:
+        seconds = f"{time.monotonic() - self._began:.0f} s"
+        return f"took {seconds}" if finished else f"NOT FINISHED: this is from after {seconds}"
 
 
 def options(doc: str | None, *, jobs: int, quick_jobs: int) -> argparse.ArgumentParser:

@@ -4,6 +4,10 @@ Two workers on PostgreSQL, Redis and the paper exchange. Jobs of all kinds come 
 loses answers, refuses and garbles; every so often a worker is killed (SIGKILL) or stands still (SIGSTOP, for longer
 than a lease lasts), and Redis dies and comes back empty. One of the workers is spared: what it, Redis and PostgreSQL
 hold is looked at all the while. At the end the exchange's record is compared, request by request, with the ledger.
+
+The first jobs come all at once, so that every thread has worked and every pool is full before growth is looked for.
+Jobs on a trade are of automations that recur, as in life; those of the other kinds have one each, whose config each
+worker keeps (1.5 KiB): that is growth, up to 10 000 of them, and stays within what is allowed here.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -34,9 +39,9 @@ from benchmarks.report import Report, options
 from benchmarks.stack import CHECKOUT, Stack, Workers
 from benchmarks.usage import Usage, usage, workers_of
 from tests.faults.ledger_check import Tally, check
-from tests.faults.workload import Workload
+from tests.faults.workload import Intent, Wanted, Workload
 from tests.harness.paper import PaperExchange
-from tests.harness.world import World
+from tests.harness.world import Account, World
 
 KINDS = (
     "close",
@@ -65,20 +70,50 @@ FAULTS: tuple[tuple[str, dict[str, float | int | bool]], ...] = (
 STOPPED_SECONDS = 40.0
 """How long a worker stands still: longer than a lease (6 s) and than its silence is borne with (30 s)."""
 REDIS_AWAY_SECONDS = 3.0
+AT_ONCE = 200
+"""Jobs that come in at the very beginning, together."""
+TOLD_EVERY = 18
+"""Samples between two lines that tell how far it is: three minutes."""
 THREADS = 8
-"""Of each worker; sessions come and go with those that are killed, so they may differ by as many."""
-GROWN_MIB, GROWN_COUNT = 3.0, 1.0
+"""Of each worker; threads that ask plugins and connections are made when so many are needed at once, so their number
+may differ by as many."""
+GROWN_MIB, GROWN_KEYS = 3.0, 50.0
 NOTICED = ("has stalled", "has been silent", "Run given up", "dead worker left behind", "is not the one that it was")
 """What the workers say where something was noticed."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the spared worker, Redis and PostgreSQL (its leader, and how many sessions) hold at a moment."""
+    """What the spared worker, Redis (with how many keys) and PostgreSQL (how many sessions) hold at a moment."""
 
     worker: Usage
     redis: Usage
+    keys: int
     sessions: int
+
+
+class Recurring(Workload):
+    """A workload in which an account's jobs of one kind on its trades are all of one automation."""
+
+    def __init__(self, world: World, count: int) -> None:
+        self._automations: dict[tuple[str, str], str] = {}
+        super().__init__(world, count)
+
+    def _intent(
+        self,
+        kind: str,
+        account: Account,
+        type: str,  # noqa: A002  the column's name
+        config: dict[str, Any],
+        trade_id: str | None,
+        *effects: Wanted,
+    ) -> Intent:
+        known = self._automations.get((account.id, kind))
+        if trade_id is not None and known is not None:
+            return Intent(kind, account, known, trade_id, effects)
+        made = super()._intent(kind, account, type, config, trade_id, *effects)
+        self._automations[account.id, kind] = made.automation_id
+        return made
 
 
 class Team:
@@ -133,10 +168,14 @@ class Soak:
         seconds: how long jobs come in.
         rate: jobs a second.
         every: seconds between two disturbances.
+        report: what hears how far it is.
     """
 
-    def __init__(self, stack: Stack, paper: PaperExchange, *, seconds: float, rate: float, every: float) -> None:
+    def __init__(
+        self, stack: Stack, paper: PaperExchange, *, seconds: float, rate: float, every: float, report: Report
+    ) -> None:
         assert stack.postgres is not None
+        self.report = report
         self.stack = stack
         self.seconds = seconds
         self.every = every
@@ -151,11 +190,13 @@ class Soak:
         )
         paper.settings(windowSeconds=WINDOW_SECONDS)
         self.world = World(settings, Storage(settings.require_database()), paper)
-        self.work = Workload(self.world, 40)
-        self.at = moments(rate, seconds)
+        self.work = Recurring(self.world, 40)
+        at_once = min(AT_ONCE, round(rate * seconds / 4))
+        self.at = [0.0] * at_once + moments(rate - at_once / seconds, seconds)
         self.intents = self.work.prepare(len(self.at), KINDS)
         self.samples: list[Sample] = []
         self.disturbed: Counter[str] = Counter()
+        self._taken = 0
         self._over = threading.Event()
 
     def run(self) -> Tally:
@@ -173,7 +214,7 @@ class Soak:
         finally:
             self.team.end()
         self.world.paper.clear_faults()
-        return check(self.world, self.intents, by_hand=self.work.signed_by_hand, may_fail={"exchange_unavailable"})
+        return check(self.world, self.intents, by_hand=self.work.keys_by_hand, may_fail={"exchange_unavailable"})
 
     def _environment(self) -> dict[str, str]:
         plugins = sorted(str(path.parent) for path in CHECKOUT.glob("plugins/*/pyproject.toml"))
@@ -207,6 +248,7 @@ class Soak:
         for intent, moment in zip(self.intents, self.at, strict=True):
             time.sleep(max(began + moment - time.monotonic(), 0))
             self.work.enqueue(intent)
+            self._taken += 1
 
     def _disturb(self) -> None:
         for disturb in itertools.cycle((self._kill, self._stop, self._restart_redis, self._kill, self._flush)):
@@ -235,14 +277,28 @@ class Soak:
 
     def _watch(self) -> None:
         (pid,) = workers_of(self.team.spared.child.pid)
+        client = redis.Redis.from_url(self.stack.redis.url)
         while not self._over.wait(min(10.0, self.seconds / 40)):
-            with suppress(ProcessLookupError, EmbeddedServerError):  # Redis is away
+            with suppress(ProcessLookupError, EmbeddedServerError, redis.RedisError):  # Redis is away
                 server = usage(self.stack.redis.pid)
                 row = self.world.storage.one(
                     "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name LIKE 'axisor%'"
                 )
                 assert row is not None
-                self.samples.append(Sample(usage(pid), server, int(row[0])))
+                self.samples.append(Sample(usage(pid), server, int(client.dbsize()), int(row[0])))
+                if len(self.samples) % TOLD_EVERY == 0:
+                    self._tell_so_far()
+        client.close()
+
+    def _tell_so_far(self) -> None:
+        now = self.samples[-1]
+        disturbed = ", ".join(f"{name}: {count}" for name, count in self.disturbed.items())
+        self.report.say(
+            f"{self._taken} jobs taken; worker: {now.worker.private:.1f} MiB, {now.worker.threads} threads, "
+            f"{now.worker.sockets} sockets; {now.sessions} sessions, {now.keys} keys; {disturbed or 'undisturbed'}"
+        )
+        self.report.facts["samples"] = [asdict(one) for one in self.samples]
+        self.report.draft([growth(self.samples)])
 
     def _settle(self) -> None:
         deadline = time.monotonic() + 60 + 12 * WINDOW_SECONDS
@@ -250,6 +306,13 @@ class Soak:
             if time.monotonic() > deadline:
                 return  # the comparison tells what is left
             time.sleep(0.5)
+
+    def waits(self) -> list[float]:
+        """Return how long each job took from its arrival to its end, in seconds."""
+        rows = self.world.storage.rows(
+            "SELECT EXTRACT(EPOCH FROM finished_at - created_at) FROM axisor_executions WHERE finished_at IS NOT NULL"
+        )
+        return [float(row[0]) for row in rows]
 
     def noticed(self) -> Counter[str]:
         """Return how often the workers said each of the things that show that something was noticed."""
@@ -268,11 +331,13 @@ def growth(samples: Sequence[Sample]) -> Findings:
     table = Findings(f"The spared worker and its servers, second quarter against the last ({len(samples)} samples)")
     measures: dict[str, tuple[Callable[[Sample], float], str, float]] = {
         "worker, private memory": (lambda one: one.worker.private, "MiB", GROWN_MIB),
-        "worker, threads": (lambda one: one.worker.threads, "", GROWN_COUNT),
-        "worker, open files": (lambda one: one.worker.files, "", GROWN_COUNT),
-        "worker, sockets": (lambda one: one.worker.sockets, "", GROWN_COUNT),
+        "worker, threads": (lambda one: one.worker.threads, "", THREADS),
+        "worker, open files": (lambda one: one.worker.files, "", THREADS),
+        "worker, sockets": (lambda one: one.worker.sockets, "", THREADS),
         "PostgreSQL, sessions of all": (lambda one: one.sessions, "", THREADS),
-        "Redis, sockets": (lambda one: one.redis.sockets, "", GROWN_COUNT),
+        "Redis, sockets": (lambda one: one.redis.sockets, "", THREADS),
+        "Redis, memory": (lambda one: one.redis.private, "MiB", GROWN_MIB),
+        "Redis, keys": (lambda one: one.keys, "", GROWN_KEYS),
     }
     for name, (read, unit, most) in measures.items():
         before, after = (statistics.median(map(read, part)) for part in (early, late))
@@ -287,6 +352,8 @@ def once(tally: Tally, soak: Soak) -> Findings:
     table.figure("jobs", tally.jobs)
     for status, count in sorted(tally.statuses.items()):
         table.figure(f"jobs {status}", count)
+    table.percentiles("from a job's arrival to its end", waits := soak.waits())
+    table.figure("the same, slowest", max(waits), "s")
     table.figure("requests that change something", tally.requests)
     table.figure("effects at the exchange", tally.effects)
     table.figure("doubled", tally.doubled, most=0)
@@ -314,15 +381,13 @@ def main() -> None:
     report = Report("soak", "Soak", asked)
     with Stack() as stack, PaperExchange(stack.folder / "paper.log") as paper:
         report.versions.update(stack.versions())
-        soak = Soak(stack, paper, seconds=minutes * 60, rate=asked.jobs / minutes / 60, every=every)
+        rate = asked.jobs / minutes / 60
+        soak = Soak(stack, paper, seconds=minutes * 60, rate=rate, every=every, report=report)
         report.say(f"{len(soak.intents)} jobs are prepared")
         tally = soak.run()
+        report.facts["samples"] = [asdict(one) for one in soak.samples]
         report.show(growth(soak.samples))
         report.show(once(tally, soak))
-        report.facts["samples"] = [
-            {"worker": astuple(one.worker), "redis": astuple(one.redis), "sessions": one.sessions}
-            for one in soak.samples
-        ]
         soak.world.close()
     report.write()
 

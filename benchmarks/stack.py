@@ -15,6 +15,7 @@ runtime in this process. Everything is on loopback and gone at the end, also aft
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -34,11 +35,12 @@ from dramatiq import Message
 
 import axisor_executor
 from axisor_executor import runtime
-from axisor_executor.broker import ACTORS
 from axisor_executor.credentials import KeyRing, write_credentials
 from axisor_executor.embedded import ChildProcess, Guard, PrivateRedis
 from axisor_executor.embedded.interrupts import Interrupts
 from axisor_executor.ids import uuid7
+from axisor_executor.jobs import parse_job
+from axisor_executor.lanes import ACTORS
 from axisor_executor.settings import Settings
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.models import AccountRow, AutomationRow, ExchangeRow
@@ -83,6 +85,7 @@ class Account:
     """An account of a site with its two automations."""
 
     id: str
+    name: str
     user_id: str
     key: str
     automations: Mapping[Work, str]
@@ -245,14 +248,15 @@ class Site:
         automations: list[dict[str, Any]] = []
         for number in range(accounts):
             key, secret, passphrase = (uuid4().hex for _ in range(3))
-            account = Account(str(uuid4()), f"user-{number}", key, {work: str(uuid4()) for work in CONFIGS})
+            own = {work: str(uuid4()) for work in CONFIGS}
+            account = Account(str(uuid4()), f"Account {number}", f"user-{number}", key, own)
             self.accounts.append(account)
             rows.append(
                 {
                     "id": account.id,
                     "user_id": account.user_id,
                     "exchange_id": "exchange-lnmarkets",
-                    "account_name": f"Account {number}",
+                    "account_name": account.name,
                     "credentials": write_credentials(
                         key, secret, passphrase, False, account_id=account.id, format="monolith", ring=ring
                     ),
@@ -286,39 +290,42 @@ class Site:
     def enqueue(self, work: Work, count: int) -> list[str]:
         """Put jobs on the queue, turn by turn of all accounts, and return their executions' ids.
 
-        Each account's first is taken as usual. The others are copies of its row, each with a message of its own: as
-        if they had been taken, too, but in a hundredth of the time.
+        The first is taken as usual. The others are copies of its row with what is the account's own, each with a
+        message of its own: as if they had been taken, too, but in a tenth of the time.
         """
-        taken = [
-            self.parts.intake.take(account.job(work))[0] for account in self.accounts[: min(count, len(self.accounts))]
-        ]
-        ids = [execution.id for execution in taken]
-        while len(ids) < count:
-            ids += self._copy(ids[: min(len(taken), count - len(ids))])
-        broker, lane = self.parts.queue.broker, taken[0].lane
-        for execution_id in ids:
-            broker.enqueue(Message(lane, ACTORS[lane], (execution_id,), {}, {}))
-        with self.storage.connection():
+        first, _ = self.parts.intake.take(self.accounts[0].job(work))
+        ids = [first.id]
+        with self.storage.write():
+            columns = [column.name for column in self.storage.database.get_columns("axisor_executions")]
+            ids += [
+                self._copy(first.id, columns, account, account.job(work))
+                for account in itertools.islice(itertools.cycle(self.accounts), 1, count)
+            ]
             self.storage.run("UPDATE axisor_executions SET sent_at = {now}, sends = 1 WHERE status = 'queued'")
+        broker = self.parts.queue.broker
+        for execution_id in ids:
+            broker.enqueue(Message(first.lane, ACTORS[first.lane], (execution_id,), {}, {}))
         self.parts.queue.mark_intact()  # else recovery takes Redis for a wiped one, and sends all of them again
         return ids
 
-    def _copy(self, ids: list[str]) -> list[str]:
-        made = {old: uuid7() for old in ids}
-        with self.storage.write():
-            columns = ", ".join(
-                f'"{column.name}"'
-                for column in self.storage.database.get_columns("axisor_executions")
-                if column.name != "id"
-            )
-            for old, new in made.items():
-                self.storage.run(
-                    f"INSERT INTO axisor_executions (id, {columns}) "
-                    f"SELECT CAST(? AS TEXT), {columns} FROM axisor_executions WHERE id = ?",
-                    new,
-                    old,
-                )
-        return list(made.values())
+    def _copy(self, template: str, columns: list[str], account: Account, job: dict[str, Any]) -> str:
+        own = {
+            "id": uuid7(),
+            "user_id": account.user_id,
+            "automation_id": job["automationId"],
+            "account_id": account.id,
+            "account_name": account.name,
+            "trade_id": job.get("tradeId"),
+            "job": parse_job(job).as_wire(),
+        }
+        names = ", ".join(f'"{column}"' for column in columns)
+        values = ", ".join("?" if column in own else f'"{column}"' for column in columns)
+        self.storage.run(
+            f"INSERT INTO axisor_executions ({names}) SELECT {values} FROM axisor_executions WHERE id = ?",
+            *(own[column] for column in columns if column in own),
+            template,
+        )
+        return str(own["id"])
 
     def check(self, work: Work, count: int, *, timeout: float = 60.0) -> None:
         """Wait until so many executions are over, and see to it that each has done what it should, once.

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import psycopg2
 
-_TRANSACTION = re.compile(r"^\s*(BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)\b", re.IGNORECASE)
+_TRANSACTION = re.compile(r"^\s*(BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END|SET)\b", re.IGNORECASE)
 
 
 def prepare(url: str) -> None:
@@ -37,11 +37,6 @@ def written(url: str) -> int:
 def is_transaction(statement: str) -> bool:
     """Tell a statement that begins or ends a transaction from one that reads or writes."""
     return _TRANSACTION.match(statement) is not None
-
-
-def is_commit(statement: str) -> bool:
-    """Tell a commit."""
-    return statement.upper().startswith("COMMIT")
 
 
 def is_savepoint(statement: str) -> bool:

@@ -1,11 +1,10 @@
 """The mutating exchange commands a handler may ask for. Plain values; only the core carries them out.
 
-Units: amounts are whole sats, quantities whole USD, prices USD per BTC (Decimal, steps of 0.5).
+Units: amounts are whole sats, quantities whole USD, prices USD per BTC (Decimal, what is sent in steps of 0.5).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,11 +13,12 @@ from typing import Any, ClassVar
 from axisor_executor.exchange.base import PRICE_STEP, OrderType, Side
 
 
-def _check_price(name: str, value: Decimal | None) -> None:
+def _check_price(name: str, value: Decimal | None, step: Decimal | None = PRICE_STEP) -> None:
     if value is None:
         return
-    if not isinstance(value, Decimal) or not value.is_finite() or value <= 0 or value % PRICE_STEP:
-        raise ValueError(f"{name} must be a positive Decimal in steps of {PRICE_STEP}, got {value!r}")
+    if not isinstance(value, Decimal) or not value.is_finite() or value <= 0 or (step and value % step):
+        steps = f" in steps of {step}" if step else ""
+        raise ValueError(f"{name} must be a positive Decimal{steps}, got {value!r}")
 
 
 def _check_whole(name: str, value: int) -> None:
@@ -57,9 +57,10 @@ class Action:
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form kept in the ledger: ``{"kind", ...fields}``, prices as text."""
         shown: dict[str, Any] = {"kind": type(self).__name__}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            shown[field.name] = str(value) if isinstance(value, Decimal) else value
+        names: tuple[str, ...] = self.__match_args__  # its fields
+        for name in names:
+            value = getattr(self, name)
+            shown[name] = str(value) if isinstance(value, Decimal) else value
         return shown
 
 
@@ -81,7 +82,7 @@ class OpenPosition(Action):
     ``replaces`` names the trade of which this one is the remainder (a reduce's reopen): the lineage follows it,
     reduce-only lets it pass, and it is sent only while the market is within ``max_slippage_percent`` of
     ``reference_price`` (percent, both directions); a stop loss or take profit that the market has passed by then
-    is left out, and said so.
+    is left out, and said so. ``reference_price`` itself is never sent, and may be off the exchange's steps.
     """
 
     kind: ClassVar[str] = "open_position"
@@ -106,8 +107,9 @@ class OpenPosition(Action):
         if (self.type == "limit") != (self.price is not None):
             raise ValueError("a limit order needs a price, a market order takes none")
         _check_whole("quantity", self.quantity)
-        for name in ("price", "stoploss", "takeprofit", "reference_price"):
+        for name in ("price", "stoploss", "takeprofit"):
             _check_price(name, getattr(self, name))
+        _check_price("reference_price", self.reference_price, step=None)
         if not isinstance(self.leverage, Decimal) or not 1 <= self.leverage <= 100:
             raise ValueError(f"leverage must be a Decimal from 1 to 100, got {self.leverage!r}")
         if self.max_slippage_percent is not None and self.reference_price is None:
@@ -217,7 +219,8 @@ class ReduceCrossPosition(CrossAction):
     """Reduce the cross position by ``quantity`` USD: a market order of the opposite side.
 
     It is sent only while the position is on ``side`` and holds at least ``held``: a larger order than what is held
-    would turn the position, and the exchange has no flag against that.
+    would turn the position, and the exchange has no flag against that. Nor does it take an order of more than
+    500 000 USD: a larger reduce is several of them, in one group.
     """
 
     kind: ClassVar[str] = "reduce_cross_position"
@@ -246,7 +249,7 @@ ACTIONS: Mapping[str, type[Action]] = {
         ReduceCrossPosition,
     )
 }
-_DECIMAL_FIELDS = frozenset(
+DECIMAL_FIELDS = frozenset(
     {"leverage", "price", "stoploss", "takeprofit", "reference_price", "max_slippage_percent", "value"}
 )
 
@@ -261,7 +264,7 @@ def action_from_dict(stored: Mapping[str, Any]) -> Action:
     cls = ACTIONS.get(values.pop("kind", ""))
     if cls is None:
         raise ValueError(f"unknown action kind {stored.get('kind')!r}")
-    for name in _DECIMAL_FIELDS & values.keys():
+    for name in DECIMAL_FIELDS & values.keys():
         if values[name] is not None:
             values[name] = Decimal(values[name])
     return cls(**values)

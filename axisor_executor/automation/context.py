@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -75,6 +75,7 @@ class Reads(Protocol):
     def balance(self) -> int: ...
     def own_trades(self) -> Sequence[Trade]: ...
     def own_entries(self, since: datetime) -> Sequence[OwnEntry]: ...
+    def acted_on(self, since: datetime) -> Sequence[str]: ...
     def current_id(self, trade_id: str) -> str: ...
     def original_id(self, trade_id: str) -> str: ...
 
@@ -84,7 +85,9 @@ class AccountContext(Generic[ConfigT]):
     """What a handler gets: account, automation, validated config, job, time, and lazily read facts.
 
     Every read may raise :class:`~axisor_executor.errors.StaleData` or
-    :class:`~axisor_executor.errors.Unavailable`; let them pass, the core retries the run. Do no I/O, keep no state
+    :class:`~axisor_executor.errors.Unavailable`, and one of a trade that does not run
+    :class:`~axisor_executor.errors.Held`, while a reduce that has closed it may still open its remainder; let them
+    pass, the core retries the run. Do no I/O, keep no state
     and use no clock but :attr:`now`.
     """
 
@@ -134,6 +137,15 @@ class AccountContext(Generic[ConfigT]):
         """
         return tuple(self.reads.own_entries(since))
 
+    def cooling_down(self) -> frozenset[str]:
+        """Return the ids of the trades that the config's ``cooldown_seconds`` holds back now.
+
+        The core leaves them alone whatever is decided. Ask where a decision reserves money for one trade that another
+        goes without, or refuses: what waits anyway needs none, and fails for nothing.
+        """
+        seconds = getattr(self.config, "cooldown_seconds", None)
+        return frozenset(() if seconds is None else self.reads.acted_on(self.now - timedelta(seconds=seconds)))
+
     def current_id(self, trade_id: str) -> str:
         """Return the id of the trade that ``trade_id`` has become (itself where nothing replaced it)."""
         return self.reads.current_id(trade_id)
@@ -160,11 +172,12 @@ class AccountContext(Generic[ConfigT]):
     def find_trade(self, trade_id: str) -> Trade | None:
         """Return the account's trade of this id in whatever state, following the lineage; ``None``: not there.
 
-        Running trades are read first, open orders only for one that does not run, and the history only for one that
-        is neither: what can't be read further on never hides a running trade.
+        Running trades are read first, open orders only for one that does not run, running ones anew for an order that
+        was filled in between, and the history only for one that is neither: what can't be read further on never hides
+        a running trade.
         """
         wanted = self.current_id(trade_id)
-        for read in (self.reads.running, self.reads.open_orders):
+        for read in (self.reads.running, self.reads.open_orders, self.reads.running):
             for trade in read():
                 if trade.id == wanted:
                     return trade

@@ -12,6 +12,7 @@ from typing import Any
 from axisor_executor.automation.actions import Action, action_from_dict
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,9 @@ def act(
     if not actions and name is None:
         raise ValueError("act() without actions needs a name for the result")
     kind = name or actions[0].kind
-    target = trade_id or next((action.target for action in actions if action.target), None)
+    target = trade_id
+    for action in actions:
+        target = target or action.target
     return Act(groups=(Group(action=kind, actions=actions, trade_id=target),), action=kind, facts=dict(facts))
 
 
@@ -135,6 +138,8 @@ def wait(reason: str, **facts: Any) -> Wait:
 
 def jsonable(value: Any) -> Any:
     """Return ``value`` with Decimals as JSON numbers (whole ones as int) and mappings and sequences as plain ones."""
+    if type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, Mapping):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from axisor_executor import arithmetic
 from axisor_executor.automation.actions import ClosePosition, OpenPosition
 from axisor_executor.automation.decisions import jsonable
 from axisor_executor.errors import Refused
-from axisor_executor.exchange.base import PRICE_STEP, Trade
+from axisor_executor.exchange.base import PRICE_STEP, Side, Trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,8 @@ def remainder(trade: Trade, quantity: int, price: Decimal, slippage: Decimal) ->
     """Return what is left of a running trade reduced to ``quantity`` USD at ``price``, give or take ``slippage`` %.
 
     Side and leverage stay (a leverage that added margin made fractional is cut to two decimals); stop loss and take
-    profit stay where the exchange would take them at this price and against the remainder's own liquidation.
+    profit stay where the exchange would take them at this price and against the remainder's own liquidation. A stop
+    loss between two of the exchange's steps (a trailing one's present value) goes to the one further from the market.
 
     Raises:
         ValueError: less than 1 USD or nothing less than before would be left, or the trade has values that no real
@@ -148,7 +149,7 @@ def remainder(trade: Trade, quantity: int, price: Decimal, slippage: Decimal) ->
         problem = arithmetic.takeprofit_problem(trade.side, takeprofit, market=price, entry_price=price)
         if problem:
             takeprofit, dropped["takeprofit"] = None, problem
-    stoploss = trade.stoploss
+    stoploss = None if trade.stoploss is None else _on_a_step(trade.side, trade.stoploss)
     if stoploss is not None:
         problem = arithmetic.stoploss_problem(
             trade.side,
@@ -172,6 +173,11 @@ def remainder(trade: Trade, quantity: int, price: Decimal, slippage: Decimal) ->
         at_worst=_at_worst(trade, required, price, slippage),
         dropped=dropped,
     )
+
+
+def _on_a_step(side: Side, stoploss: Decimal) -> Decimal:
+    rounding = ROUND_FLOOR if side == "buy" else ROUND_CEILING
+    return (stoploss / PRICE_STEP).to_integral_value(rounding) * PRICE_STEP
 
 
 def freed(trade: Trade, price: Decimal) -> int:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from axisor_executor.automation import Action, OpenPosition, OwnEntry
 from axisor_executor.exchange.base import CrossPosition, Trade
 from axisor_executor.exchange.simulation import SimulatedClient, Simulation
+from axisor_executor.run import spend
 
 NAME = "backtest"
 USER = "backtest"
@@ -174,6 +175,10 @@ class SimulatedReads:
                 price = opened.entry_price or opened.price
                 entries.append(OwnEntry(deed.at, order, "confirmed", opened.id, price, opened.margin))
         return entries
+
+    def acted_on(self, since: datetime) -> Sequence[str]:
+        """Return which trades this automation has acted on since then."""
+        return sorted(spend.touched(self._past, self._past.since(since)) - {""})
 
     def current_id(self, trade_id: str) -> str:
         """Return the id that a trade has now."""

@@ -71,6 +71,7 @@ class _Here(Deciders):
         *,
         is_ours: Callable[[BaseException], bool] = lambda _: False,
         is_reading: Callable[[], bool] = lambda: False,  # noqa: ARG002  which makes no difference then
+        meanwhile: Callable[[], object] = lambda: None,  # noqa: ARG002  there is no exchange to ask
     ) -> T:
         """Return what the call returns; what it raises is told as in a run."""
         return told(found.display_name, what, call, is_ours)

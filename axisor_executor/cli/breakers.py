@@ -57,9 +57,13 @@ def reset(name: str) -> None:
       axisor-executor breakers reset acc456
       axisor-executor breakers reset axisor-margin-guard
     """
+    from axisor_executor.errors import NotFound
+
     with _breakers(read_settings(least="ERROR")) as found:
-        closed = found.reset(name)
-    click.echo(f"{name}: let through again." if closed else f"{name} has no breaker that is open.")
+        if not found.reset(name):
+            names = ", ".join(sorted({state.subject for state in found.states()})) or "none"
+            raise NotFound(f"{name} has no breaker that is open; open are those of: {names}", code="breaker_not_open")
+    click.echo(f"{name}: let through again.")
 
 
 def open_breakers(settings: Settings) -> list[dict[str, Any]]:

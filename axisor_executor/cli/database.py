@@ -39,7 +39,7 @@ def init() -> None:
     from axisor_executor.storage.schema import MIGRATIONS, migrate, missing_monolith_tables
 
     settings = read_settings()
-    with database(settings) as storage:
+    with database(settings, may_be_new=True) as storage:
         empty = bool(missing_monolith_tables(storage))
         if empty:
             _refuse_foreign_tables(storage)

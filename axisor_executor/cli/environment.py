@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def read_settings(*, least: str = "WARNING") -> Settings:
     """Return the settings and set the log up: on standard error, from ``least`` on unless AXISOR_LOG_LEVEL is set.
 
+    What is to be warned of in the settings themselves is said also by a command that is silent otherwise.
+
     Raises:
         SettingsError: they can't be used.
     """
@@ -23,10 +25,11 @@ def read_settings(*, least: str = "WARNING") -> Settings:
     from axisor_executor.settings import load_settings, settings_warnings
 
     settings = load_settings()
-    level = settings.log_level if "AXISOR_LOG_LEVEL" in os.environ else least
-    configure(settings.log_format, level, levels=settings.log_levels, debug_runs=settings.log_debug_runs)
+    own = settings.log_level if os.environ.get("AXISOR_LOG_LEVEL") else None
+    configure(settings.log_format, own or "WARNING", levels=settings.log_levels)
     for warning in settings_warnings(os.environ):
         say.warning(warning)
+    configure(settings.log_format, own or least, levels=settings.log_levels, debug_runs=settings.log_debug_runs)
     return settings
 
 
@@ -58,15 +61,19 @@ def executor(*, patient: bool = False) -> Iterator[Runtime]:
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Storage]:
-    """Open the database as it is: nothing is migrated.
+def database(settings: Settings, *, may_be_new: bool = False) -> Iterator[Storage]:
+    """Open the database as it is: nothing is migrated, and a file that is not there is made only if it ``may_be_new``.
 
     Raises:
         SettingsError: DATABASE_URL is not set.
         StorageError: it can't be reached.
     """
+    from axisor_executor.errors import StorageError
     from axisor_executor.storage.connection import Storage
 
+    scheme, _, file = settings.require_database().partition(":///")
+    if scheme == "sqlite" and not may_be_new and not os.path.exists(file):  # noqa: PTH110  as SQLite takes the path
+        raise StorageError(f"there is no file {file}; run: axisor-executor db init", code="tables_missing")
     storage = Storage(settings.require_database(), pool=settings.db_pool)
     try:
         with storage.connection():

@@ -54,13 +54,13 @@ def status(folder: Path | None, as_json: bool) -> None:
       axisor-executor status --dir /srv/axisor
       axisor-executor status --json | jq .executions
     """
-    from axisor_executor.stack.plan import in_force, standing, variables_of
+    from axisor_executor.stack.plan import in_force, standing
 
     place = _stack_folder(folder)
     if place is None:
         _status({}, as_json=as_json)
     else:
-        with in_force(variables_of(place)):
+        with in_force(place.variables()):
             _status({"stack": standing(place)}, as_json=as_json)
 
 
@@ -140,14 +140,19 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     if found["waitingFor"]:
         yield f"   Waiting    {', '.join(f'{count} for {name}' for name, count in found['waitingFor'].items())}"
     for worker in found["workers"]:
-        silent = "" if worker["alive"] else f", [red]silent for {worker['heartbeatSecondsAgo']:g} s[/]"
-        yield f"   Worker     {plain(worker['host'])} pid {worker['pid']}, started {worker['startedAt']}{silent}"
+        yield _worker_line(worker)
     if not found["workers"]:
         yield "   Worker     [yellow]none[/]; start one with: dramatiq axisor_executor.actors"
     for switch in found["switches"]:
         where = f"{switch['scope']} {switch['id'] or ''}".strip()
         reason = f" ({plain(switch['reason'])})" if switch["reason"] else ""
         yield f"   Switch     {plain(where)}: [bold yellow]{switch['mode']}[/]{reason}"
+
+
+def _worker_line(worker: dict[str, Any]) -> str:
+    silent = "" if worker["alive"] else f", [red]silent for {worker['heartbeatSecondsAgo']:g} s[/]"
+    keyless = ", [red]without an encryption key[/]" if worker["keyIds"] == [] else ""
+    return f"   Worker     {plain(worker['host'])} pid {worker['pid']}, started {worker['startedAt']}{silent}{keyless}"
 
 
 def _stack_lines(stack: dict[str, Any]) -> Iterator[str]:

@@ -151,11 +151,11 @@ def retry(execution_id: str) -> None:
 
 @click.command()
 @click.argument("execution_id", metavar="ID")
-@click.option("--executed", "verdict", flag_value="executed", help="It took effect on the exchange.")
-@click.option("--not-executed", "verdict", flag_value="not_executed", help="It did not, and can't any more.")
+@click.option("--executed", is_flag=True, help="It took effect on the exchange.")
+@click.option("--not-executed", is_flag=True, help="It did not, and can't any more.")
 @click.option("--trade", metavar="ID", help="The trade that an executed entry opened.")
 @json_option
-def resolve(execution_id: str, verdict: str | None, trade: str | None, as_json: bool) -> None:
+def resolve(execution_id: str, executed: bool, not_executed: bool, trade: str | None, as_json: bool) -> None:
     """Say what became of an uncertain execution. What it held back is free again.
 
     Look at the account on the exchange first: your word is taken.
@@ -168,13 +168,15 @@ def resolve(execution_id: str, verdict: str | None, trade: str | None, as_json: 
     from axisor_executor import interventions
     from axisor_executor.explain import find
 
-    if verdict not in ("executed", "not_executed"):
+    if executed == not_executed:
         raise click.UsageError("Choose --executed or --not-executed.")
+    if not_executed and trade:
+        raise click.UsageError("What was not executed opened no --trade.")
     with executor() as parts:
         with parts.storage.connection():
             found = find(parts.storage, execution_id)
         result = interventions.resolve(
-            parts.storage, found.id, "executed" if verdict == "executed" else "not_executed", trade_id=trade
+            parts.storage, found.id, "executed" if executed else "not_executed", trade_id=trade
         )
     if as_json:
         write_json(result)

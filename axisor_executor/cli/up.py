@@ -34,8 +34,8 @@ dir_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 
 
 @click.command(short_help="Run everything on this machine, with its state in a folder.")
-@click.option("--paper", "mode", flag_value="paper", help="On a simulated exchange with a market that moves.")
-@click.option("--live", "mode", flag_value="live", help="On LN Markets, or what LN_MARKETS_API_URL names.")
+@click.option("--paper", is_flag=True, help="On a simulated exchange with a market that moves.")
+@click.option("--live", is_flag=True, help="On LN Markets, or what LN_MARKETS_API_URL names.")
 @dir_option
 @click.option(
     "--port", type=click.IntRange(0, 65_535), help="Of the HTTP API; 0 takes a free one.  [default: as last time, 8420]"
@@ -56,7 +56,8 @@ dir_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     help="With --paper: seconds between two jobs for each automation of its first users; 0 brings none.",
 )
 def up(
-    mode: Mode | None,
+    paper: bool,
+    live: bool,
     folder: Path,
     port: int | None,
     detach: bool,
@@ -84,7 +85,10 @@ def up(
     from axisor_executor.stack.folder import StackFolder
     from axisor_executor.stack.plan import Wanted, mode_of
 
+    if paper and live:
+        raise click.UsageError("Choose --paper or --live.")
     place = StackFolder(folder)
+    mode: Mode | None = "paper" if paper else "live" if live else None
     wanted = Wanted(mode_of(place, mode), port, processes, threads, every)
     if wanted.mode == "live":
         _confirm(yes=yes)

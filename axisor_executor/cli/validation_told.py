@@ -63,6 +63,7 @@ def validated(which: Which, limit: int, *, quiet: bool) -> Findings:
     Raises:
         SettingsError: DATABASE_URL is not set.
         StorageError: it can't be reached, or the monolith's tables are not there.
+        UnknownAutomationType: no automation is of the type that is asked for, and no plugin has it.
     """
     settings = read_settings()
     registry = load(discover(), disabled=settings.disabled_plugins, required=settings.required_plugins)
@@ -71,7 +72,10 @@ def validated(which: Which, limit: int, *, quiet: bool) -> Findings:
     with database(settings) as storage:
         if missing := missing_monolith_tables(storage):
             raise StorageError(f"tables are missing: {', '.join(missing)}", code="tables_missing")
-        with advancing("Validating", count(storage, which), quiet=quiet) as step:
+        total = count(storage, which)
+        if which.type is not None and not total:
+            registry.handler(which.type)
+        with advancing("Validating", total, quiet=quiet) as step:
             for one in validate(storage, checker, which):
                 found.note(one)
                 step()

@@ -20,7 +20,9 @@ class _Entry(NamedTuple):
     user_id: str
     account_id: str
     digest: bytes
+    mark: bytes | None
     credentials: SecureCredentials
+    warnings: tuple[str, ...]
 
 
 class CredentialCache:
@@ -54,6 +56,22 @@ class CredentialCache:
         """Return the share of answers, 0 to 1, that needed no load; 0 before the first."""
         asked = self.hits + self.misses
         return self.hits / asked if asked else 0.0
+
+    def kept(self, user_id: str, account_id: str, mark: bytes) -> tuple[SecureCredentials, tuple[str, ...]] | None:
+        """Return the credentials loaded from the row of exactly this ``mark``, and what is to be said of that row.
+
+        The row needs no reading then. ``None`` does not mean that there are none: ask :meth:`get`.
+        """
+        with self._guard:
+            try:
+                entry = self._entries[f"{user_id}-{account_id}"]
+            except KeyError:
+                return None
+            if (entry.user_id, entry.account_id, entry.mark) != (user_id, account_id, mark):
+                return None
+            self.hits += 1
+        metrics.credentials_lookups.add("hit")
+        return entry.credentials, entry.warnings
 
     def get(
         self,
@@ -114,5 +132,5 @@ class CredentialCache:
         metrics.credentials_lookups.add("miss")
         credentials = load()
         with self._guard:
-            self._entries[name] = _Entry(user_id, row.account_id, row.digest, credentials)
+            self._entries[name] = _Entry(user_id, row.account_id, row.digest, row.mark, credentials, row.warnings)
         return credentials

@@ -21,7 +21,7 @@ LISTED = 100
 
 _ROWS = """
 SELECT id, user_id, account_name, CAST(credentials AS TEXT) FROM user_exchange_accounts
-WHERE id > ? ORDER BY id LIMIT ?
+WHERE {behind} ORDER BY id LIMIT ?
 """
 
 
@@ -99,7 +99,7 @@ class Census:
 
 def account_rows(storage: Storage) -> Iterator[AccountRow]:
     """Yield every account, in the order of their ids, page by page."""
-    for account_id, user_id, name, text in paged(storage, _ROWS):
+    for account_id, user_id, name, text in paged(storage, _ROWS, "id"):
         yield AccountRow(account_id, user_id, name, SecretStr("null" if text is None else text))
 
 

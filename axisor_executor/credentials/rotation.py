@@ -149,25 +149,51 @@ def _replace(
 ) -> bool:
     """Write a row's secrets anew if it still holds ``text``; return whether it does."""
     account_id = before.account_id
-    written = before.replaced(
-        {
-            one.entry.name: newest.encrypt(
-                one.plain, format=target.format, account_id=account_id, field=one.entry.field
-            )
-            for one in due
-        }
-    )
+    texts = {
+        one.entry.name: newest.encrypt(one.plain, format=target.format, account_id=account_id, field=one.entry.field)
+        for one in due
+    }
     with storage.write():
         if not _is_still(storage, account_id, text):
             return False
+        written, values = (
+            ("?", [before.replaced(texts).get_secret_value()])
+            if target.encrypts_plain_text
+            else _in_place(storage, before, text, due, texts)
+        )
         storage.run(
-            "UPDATE user_exchange_accounts SET credentials = ?, updated_at = ? WHERE id = ?",
-            written.get_secret_value(),
+            f"UPDATE user_exchange_accounts SET credentials = {written}, updated_at = ? WHERE id = ?",  # noqa: S608
+            *values,
             datetime.now(UTC),
             account_id,
         )
         _check_written(_read(storage, account_id), before, due, newest)
     return True
+
+
+def _in_place(
+    storage: Storage, before: RowEntries, text: SecretStr, due: list[Opened], texts: dict[str, str]
+) -> tuple[str, list[str]]:
+    """Return the SQL, and its parameters, that puts texts in the places of encrypted ones.
+
+    So what stays in the row in plain text does not become a part of a statement.
+
+    Raises:
+        CredentialsError: an encrypted text stands in the row in another place, too.
+    """
+    written, values = "CAST(credentials AS TEXT)", []
+    for one in due:
+        written = f"replace({written}, ?, ?)"
+        values += [one.entry.text.get_secret_value(), texts[one.entry.name]]
+        if text.get_secret_value().count(values[-2]) > 1:
+            raise CredentialsError(
+                "An encrypted text stands in it twice; only a rotation that encrypts plain text, too, writes it anew",
+                code="credentials_unreadable",
+                account_id=before.account_id,
+            )
+    if not storage.is_sqlite:
+        written = f"CAST({written} AS {storage.type_of('user_exchange_accounts', 'credentials')})"
+    return written, values
 
 
 def _is_still(storage: Storage, account_id: str, text: SecretStr) -> bool:

@@ -44,12 +44,14 @@ class StoredCredentials:
         warnings: codes, without values: ``plain_text_key``, ``plain_text_secret``, ``plain_text_passphrase`` for what
             stands unencrypted, ``duplicate_key`` ... for what stands twice, when the monolith's spelling counts.
         digest: changes whenever one of the three stored values or the flag does; comparable within one process.
+        mark: changes whenever anything in the row does, its spelling included (see :func:`mark_of`).
     """
 
-    __slots__ = ("_problem", "_values", "account_id", "digest", "testnet", "warnings")
+    __slots__ = ("_problem", "_values", "account_id", "digest", "mark", "testnet", "warnings")
 
     def __init__(self, row_json: RowJson, *, account_id: str) -> None:
         found = _read(row_json)
+        self.mark = mark_of(row_json)
         self.account_id = account_id
         self.testnet = found.testnet
         self.warnings = found.warnings
@@ -96,6 +98,18 @@ class StoredCredentials:
         if not is_credential(stored.get_secret_value()):
             raise unreadable(self.account_id, field, "holds control characters")
         return stored
+
+
+def mark_of(row_json: RowJson) -> bytes | None:
+    """Return what an unchanged row is recognised by within this process, without reading it; ``None``: by nothing.
+
+    A digest under a key of this process, as :attr:`StoredCredentials.digest` is.
+    """
+    try:
+        text = f"text {row_json}" if isinstance(row_json, str) else repr(row_json)
+    except RecursionError:
+        return None
+    return _keyed(text.encode("utf-8", "surrogatepass"))
 
 
 def write_credentials(
@@ -200,5 +214,8 @@ def _stripped(value: SecretStr) -> SecretStr:
 def _digest(account_id: str, found: _Found) -> bytes:
     """Digest what was stored, under a key of this process: a plain-text secret can't be guessed from it."""
     values = {field: value.get_secret_value() for field, value in found.values.items()}
-    canonical = json.dumps([account_id, values, found.testnet], sort_keys=True)
-    return hashlib.blake2b(canonical.encode(), key=_digest_salt, digest_size=32).digest()
+    return _keyed(json.dumps([account_id, values, found.testnet], sort_keys=True).encode())
+
+
+def _keyed(text: bytes) -> bytes:
+    return hashlib.blake2b(text, key=_digest_salt, digest_size=32).digest()

@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Callable
 from typing import Any, NoReturn, final
 
+_SECRETS = ("key", "secret", "passphrase")
+
 
 @final
 class SecureCredentials:
@@ -21,7 +23,7 @@ class SecureCredentials:
     """
 
     # The values are kept in a closure: no slot, no ``__dict__`` and no ``__getstate__`` leads to them.
-    __slots__ = ("_reveal", "testnet")
+    __slots__ = ("__weakref__", "_reveal", "testnet")
 
     testnet: bool
     _reveal: Callable[[str], str]
@@ -55,11 +57,24 @@ class SecureCredentials:
             raise ValueError("the fingerprint of an API key needs a pepper")
         return hmac.new(pepper, _bytes(self._reveal("key")), hashlib.sha256).hexdigest()[:16]
 
+    def digest(self, pepper: bytes) -> str:
+        """Return 16 hex digits that tell whether two credentials are the same in all that they are, and nothing else.
+
+        As :meth:`fingerprint`, of the three secrets and the network.
+
+        Raises:
+            ValueError: the pepper is empty.
+        """
+        if not pepper:
+            raise ValueError("the digest of credentials needs a pepper")
+        each = [hmac.digest(pepper, _bytes(self._reveal(name)), hashlib.sha256) for name in _SECRETS]
+        return hmac.new(pepper, b"".join((*each, bytes([self.testnet]))), hashlib.sha256).hexdigest()[:16]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SecureCredentials):
             return NotImplemented
         same = self.testnet == other.testnet
-        for name in ("key", "secret", "passphrase"):  # all of them, so that the time tells nothing
+        for name in _SECRETS:  # all of them, so that the time tells nothing
             same &= hmac.compare_digest(_bytes(self._reveal(name)), _bytes(other._reveal(name)))
         return same
 

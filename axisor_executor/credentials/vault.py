@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from axisor_executor.credentials.cache import CredentialCache
 from axisor_executor.credentials.keyring import KeyRing
-from axisor_executor.credentials.row import RowJson, StoredCredentials
+from axisor_executor.credentials.row import RowJson, StoredCredentials, mark_of
 from axisor_executor.credentials.secure import SecureCredentials
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Vault:
             CredentialsError: code ``credentials_missing`` or ``credentials_unreadable``; nothing may be sent.
             SettingsError: the row is encrypted and no key is set.
         """
+        mark = mark_of(row_json)
+        kept = self.cache.kept(user_id, account_id, mark) if mark is not None else None
+        if kept is not None:
+            return OpenedCredentials(kept[0], True, kept[1])
         row = StoredCredentials(row_json, account_id=account_id)
         del row_json  # it may hold a secret in plain text, and an error carries this frame
         credentials, was_hit = self.cache.get(user_id, account_id, row, lambda: row.open(self.ring))

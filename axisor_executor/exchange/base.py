@@ -75,7 +75,8 @@ class ExchangeAccount:
 class Trade:
     """One isolated futures trade. ``stoploss`` and ``takeprofit`` are ``None`` where the exchange says 0.
 
-    ``sum_cash_in`` is all that was ever cashed in, from margin and from P&L.
+    ``sum_cash_in`` is all that was ever cashed in, ``sum_cash_in_margin`` what of it came out of the margin, not the
+    P&L. ``client_id`` is whatever text the program that opened the trade has given it.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Trade:
     closed_at: datetime | None
     client_id: str | None
     sum_cash_in: int = 0
+    sum_cash_in_margin: int = 0
 
     @property
     def is_long(self) -> bool:

@@ -12,7 +12,13 @@ _RESOLUTION = 1.0  # a Date header shows whole seconds, cut off
 COMPARED_SECONDS = 10.0
 """How long a comparison of the clocks serves the other calls of this process to the same address."""
 _STEP_SECONDS = 0.5
+_KNOWS_SLEEP = hasattr(time, "CLOCK_BOOTTIME")
 _compared: dict[str, tuple[float, float, float]] = {}
+
+
+def lasting() -> float:
+    """Return the seconds of a clock that nobody sets, and that goes on while the machine sleeps, where it has one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if _KNOWS_SLEEP else time.monotonic()
 
 
 def server_time(headers: Mapping[str, str], *, cacheable: bool = False) -> datetime | None:

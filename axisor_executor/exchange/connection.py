@@ -1,200 +1,202 @@
-"""Connections that keep a total deadline, are reused only while fresh, and know whether anything was written.
+"""A connection that keeps a total deadline, is reused only while fresh, and knows whether anything was written.
 
-urllib3's time-outs are per socket operation: a server that sends one byte now and then holds a thread for ever. Here
+A socket's time-out is per operation: a server that sends one byte now and then would hold a thread for ever. Here
 every single receive gets no more than what is left of the call's deadline, so nothing has to watch from outside.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
+import select
 import socket
-from collections.abc import Callable
-from functools import partial
+import ssl
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from urllib3 import HTTPConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-
+from axisor_executor.exchange.incoming import Answer, read_answer
 from axisor_executor.exchange.names import resolve
+
+_PORTS = {"http": 80, "https": 443}
+_RECEIVED_AT_ONCE = 65536
+_WITH_BODY = frozenset({"POST", "PUT"})
 
 
 class Attempt:
-    """The request a thread has under way: its limits, and how far it came.
+    """The request that a thread has under way: its limits, and how far it came.
 
     Attributes:
-        connecting: a connection was looked for; from here on ``written`` is known for certain.
-        written: the first byte of the request may have left.
+        unsent: certainly no byte of it has left.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Make an attempt that ``begin`` starts; ``clock`` is monotonic, in seconds."""
         self.clock = clock
-        self.deadline = self.connect_timeout = self.max_idle = 0.0
-        self.connecting = self.written = False
+        self.ends_at = self.connect_timeout = self.max_idle = 0.0
+        self.unsent = False
 
     def begin(self, *, timeout: float, connect_timeout: float, max_idle: float) -> None:
-        """Start the clock: ``timeout`` for the whole call, ``max_idle`` for a kept-alive connection (seconds)."""
-        self.deadline = self.clock() + timeout
+        """Start the clock.
+
+        Args:
+            timeout: for the whole call (seconds).
+            connect_timeout: the part of it that may pass until a new connection stands (seconds).
+            max_idle: how long a kept connection may have been idle (seconds); else a new one is opened.
+        """
+        self.ends_at = self.clock() + timeout
         self.connect_timeout = connect_timeout
         self.max_idle = max_idle
-        self.connecting = self.written = False
+        self.unsent = False  # it isn't certain before a connection says so
 
     def remaining(self) -> float:
-        """Return the seconds left until the deadline.
+        """Return the seconds left.
 
         Raises:
             TimeoutError: none are left.
         """
-        left = self.deadline - self.clock()
-        if left <= 0:
-            raise TimeoutError("the call's deadline has passed")
-        return left
+        return _left(self.ends_at - self.clock())
 
 
-class _GuardedConnection(HTTPConnection):
-    """One connection to the exchange, obeying the attempt under way in its thread."""
+class Connection:
+    """A connection to one origin, opened when it is needed and kept while that is safe. For one thread.
 
-    def __init__(self, *args: Any, attempt: Attempt, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.attempt = attempt
-        self.last_used = 0.0
-        self.has_surplus = False
+    To ``requests`` it is one of urllib3's pools.
 
-    def connect(self) -> None:
-        self.attempt.connecting = True
-        super().connect()
-        self.last_used = self.attempt.clock()
-        self.has_surplus = False
+    Attributes:
+        host: as the ``Host`` header names it.
+    """
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request; a socket that was idle for too long, or that sent more than its answer, is replaced first."""
-        self.attempt.connecting = True
-        idle = self.attempt.clock() - self.last_used
-        if self.sock is not None and (self.has_surplus or idle > self.attempt.max_idle):
-            self.close()
-        super().request(*args, **kwargs)
+    def __init__(self, origin: str, trust: Callable[[], ssl.SSLContext], attempt: Attempt) -> None:
+        """Open nothing yet.
 
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(self.attempt.remaining())
-        self.attempt.written = True
-        super().send(data)
+        Args:
+            origin: ``http`` or ``https``, host and perhaps port.
+            trust: makes the TLS context.
+            attempt: what its thread has under way.
 
-    def response_class(  # type: ignore[override]
-        self, sock: socket.socket, *args: Any, **kwargs: Any
-    ) -> http.client.HTTPResponse:
-        """Make the response object, its file replaced by one that keeps the deadline."""
-        response = http.client.HTTPResponse(sock, *args, **kwargs)
-        response.fp = _AnswerFile(_GuardedReader(response.fp.detach(), sock, self))
-        return response
+        Raises:
+            ValueError: the origin can't be used.
+        """
+        self._sock: socket.socket | None = None
+        self._last_used = 0.0
+        parts = urlsplit(origin)
+        self._name = (parts.hostname or "").rstrip(".")  # no certificate has the dot
+        self._port = parts.port or _PORTS[parts.scheme]
+        self._tls = trust() if parts.scheme == "https" else None
+        self._attempt = attempt
+        shown = f"[{self._name}]" if ":" in self._name else self._name
+        self.host = shown if self._port == _PORTS[parts.scheme] else f"{shown}:{self._port}"
 
-    def _new_conn(self) -> socket.socket:
-        """Try the host's addresses in turn, all within the time to connect."""
-        attempt = self.attempt
-        patience = min(attempt.connect_timeout, attempt.remaining())
-        until = attempt.clock() + patience
+    def urlopen(
+        self, *, method: str, url: str, body: bytes | None, headers: Mapping[str, str], **_asked_otherwise: object
+    ) -> Answer:
+        """Write a request, once, and read the answer. Nothing else is done, whatever ``requests`` asks for.
+
+        Args:
+            method: the verb.
+            url: path and query.
+            body: sent as it is.
+            headers: without those that this connection adds.
+
+        Raises:
+            ValueError: the request would be more than one.
+            OSError, UnicodeError: there is no connection, or it broke.
+            BrokenAnswer, AnswerTooLarge, http.client.HTTPException: the answer can't be read.
+        """
+        attempt = self._attempt
+        request = _bytes_of(method, url, {"Host": self.host, **headers}, body or b"")
+        sock = self._kept() or self._opened()
         try:
-            addresses = resolve(self.host, self.port, patience)
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"{self.host} was not resolved in time") from error
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"{self.host} can't be resolved") from error
+            sock.settimeout(attempt.remaining())
+            attempt.unsent = False
+            sock.sendall(request)
+
+            def receive() -> bytes:
+                sock.settimeout(attempt.remaining())
+                return sock.recv(_RECEIVED_AT_ONCE)
+
+            answer = read_answer(receive, method)
+        except BaseException:  # what was not read must not be taken for the next account's answer
+            sock.close()
+            raise
+        if answer.ends:
+            sock.close()
+        else:
+            self._sock, self._last_used = sock, attempt.clock()
+        return answer
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def __del__(self) -> None:
+        """Close what an ended thread leaves."""
+        self.close()
+
+    def _kept(self) -> socket.socket | None:
+        """Return the kept socket, unless it was idle for too long, is closed, or has more to read than its answer."""
+        sock, self._sock = self._sock, None
+        if sock is None:
+            return None
+        if self._attempt.clock() - self._last_used <= self._attempt.max_idle and not _is_readable(sock):
+            return sock
+        sock.close()
+        return None
+
+    def _opened(self) -> socket.socket:
+        """Try the host's addresses in turn, all within the time to connect."""
+        clock = self._attempt.clock
+        until = clock() + min(self._attempt.connect_timeout, self._attempt.remaining())
+        addresses = resolve(self._name, self._port, _left(until - clock()))
         failure: OSError = OSError("no address")
         for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-            patience = max(until - attempt.clock(), 0.001) / (len(addresses) - tried)
             try:
-                sock = _open(family, kind, protocol, address, patience, self.socket_options or ())
+                sock = _open(family, kind, protocol, address, _left(until - clock()) / (len(addresses) - tried))
             except OSError as error:
                 failure = error
             else:
-                sock.settimeout(max(until - attempt.clock(), 0.001))  # what is left is for the TLS handshake
-                return sock
-        if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from failure
-        raise NewConnectionError(self, f"no connection to {self.host}") from failure
+                return sock if self._tls is None else self._secured(sock, self._tls, _left(until - clock()))
+        raise failure
+
+    def _secured(self, sock: socket.socket, tls: ssl.SSLContext, timeout: float) -> ssl.SSLSocket:
+        try:
+            sock.settimeout(timeout)  # of the whole handshake
+            return tls.wrap_socket(sock, server_hostname=self._name)
+        except BaseException:
+            sock.close()
+            raise
 
 
-class _GuardedTLSConnection(_GuardedConnection, HTTPSConnection):
-    """The same over TLS."""
+def _left(seconds: float) -> float:
+    if seconds <= 0:
+        raise TimeoutError("the call's deadline has passed")
+    return seconds
 
 
-class GuardedPools(PoolManager):
-    """urllib3's pools, making connections that obey ``attempt``. For one thread."""
-
-    def __init__(self, attempt: Attempt, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.attempt = attempt
-
-    def _new_pool(
-        self, scheme: str, host: str, port: int, request_context: dict[str, Any] | None = None
-    ) -> HTTPConnectionPool:
-        pool = super()._new_pool(scheme, host, port, request_context)
-        connection = _GuardedTLSConnection if scheme == "https" else _GuardedConnection
-        pool.ConnectionCls = partial(connection, attempt=self.attempt)  # type: ignore[assignment]
-        return pool
+def _bytes_of(method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the request as it is written, in one piece: what was signed, and nothing re-encoded."""
+    lines = [f"{method} {target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if body or method in _WITH_BODY:
+        lines.append(f"Content-Length: {len(body)}")
+    head = "\r\n".join(lines)
+    if not head.count("\r") == head.count("\n") == len(lines) - 1 or target.count(" "):
+        raise ValueError("a line of the request holds more than itself")
+    return f"{head}\r\n\r\n".encode("latin-1") + body
 
 
-class _GuardedReader(io.RawIOBase):
-    """The receiving side of a socket: each receive waits for what is left of the deadline and no longer."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, connection: _GuardedConnection) -> None:
-        super().__init__()
-        self._raw = raw
-        self._sock = sock
-        self._connection = connection
-        self._ended = False
-
-    def end(self) -> None:
-        """Receive nothing more."""
-        self._ended = True
-
-    def note_surplus(self) -> None:
-        """Keep the connection from being used again."""
-        self._connection.has_surplus = True
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._ended:
-            return 0
-        attempt = self._connection.attempt
-        self._sock.settimeout(attempt.remaining())
-        received: int | None = self._raw.readinto(buffer)
-        self._connection.last_used = attempt.clock()
-        return received
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
+def _is_readable(sock: socket.socket) -> bool:
+    """Whether anything came, were it the end, that nobody asked for."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
-class _AnswerFile(io.BufferedReader):
-    """One answer as it is read. What was received beyond its end must not be taken for the next account's answer."""
-
-    def __init__(self, raw: _GuardedReader) -> None:
-        super().__init__(raw)
-        self._guarded = raw
-
-    def close(self) -> None:
-        if not self.closed:
-            self._guarded.end()
-            if self.peek(1):
-                self._guarded.note_surplus()
-        super().close()
-
-
-def _open(family: int, kind: int, protocol: int, address: Any, timeout: float, options: Any) -> socket.socket:
+def _open(family: int, kind: int, protocol: int, address: Any, timeout: float) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
-        for option in options:
-            sock.setsockopt(*option)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(timeout)
         sock.connect(address)
     except BaseException:

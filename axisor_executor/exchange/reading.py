@@ -28,6 +28,16 @@ class Reading:
         shown_age = (answer.server_time - answer.value.time).total_seconds()
         return cls(answer.value, shown_age, asked_at - max(shown_age, 0.0), come_at)
 
+    @property
+    def asked_at(self) -> float:
+        """When it was asked for, or somewhat earlier."""
+        return self.made_at + max(self.shown_age, 0.0)
+
+    @property
+    def took(self) -> float:
+        """The seconds from when it was asked for until it came."""
+        return self.come_at - self.asked_at
+
     def age(self, now: float) -> float:
         """Return the ticker's age in seconds."""
         return now - self.made_at

@@ -16,7 +16,8 @@ FUTURE_TOLERANCE = 2.0
 
 _LONGEST_TEXT = 500
 _FIELDS = frozenset({"v", "asked", "server", "time", "last", "index", "fundingRate", "fundingTime"})
-_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,20})?", re.ASCII)
+_DECIMALS = 20
+_NUMBER = re.compile(rf"-?[0-9]{{1,9}}(\.[0-9]{{1,{_DECIMALS}}})?", re.ASCII)
 _HIGHEST_PRICE = Decimal(100_000_000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -34,8 +35,8 @@ def write_ticker(answer: Answer[Ticker], asked: int) -> str:
             "server": _microseconds(answer.server_time),
             "time": _microseconds(ticker.time),
             "last": format(ticker.last_price, "f"),
-            "index": format(ticker.index, "f"),
-            "fundingRate": None if rate is None else format(rate, "f"),
+            "index": _rounded(ticker.index),
+            "fundingRate": None if rate is None else _rounded(rate),
             "fundingTime": None if due is None else _microseconds(due),
         }
     )
@@ -60,6 +61,11 @@ def read_ticker(text: str | bytes, now: int) -> tuple[Answer[Ticker], int]:
     if (ticker.time - server_time).total_seconds() > FUTURE_TOLERANCE:
         raise ValueError("time is in the future")
     return Answer(ticker, server_time), _whole(fields, "asked", now)
+
+
+def _rounded(value: Decimal) -> str:
+    """Return what only informs with as many decimals as are read: more must not keep the price from being shared."""
+    return f"{value:.{_DECIMALS}f}".rstrip("0").rstrip(".")
 
 
 def _microseconds(instant: datetime) -> int:

@@ -1,7 +1,8 @@
-"""HTTP to the exchange on ``requests``: one session per thread, one attempt per request, one deadline per attempt.
+"""HTTP to the exchange on ``requests``: a session per thread, one attempt per request, one deadline per attempt.
 
 A session serves many accounts, so it keeps nothing of any of them: no cookies, no authentication, no proxies or
 ``.netrc`` from the environment, no redirects. A request is written at most once; a failure says whether it was.
+Between ``requests`` and the socket stands a connection of our own, which knows.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from typing import Any
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectTimeout, InvalidURL, SSLError
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from axisor_executor.exchange.connection import Attempt, GuardedPools
+from axisor_executor.exchange.connection import Attempt, Connection
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
 FRESH_SECONDS = 2.0
 """A call that changes something uses a kept-alive connection only if it was used within so many seconds."""
 READ_FRESH_SECONDS = 30.0
 """The same for reads, where a connection that a firewall forgot costs a time-out but no uncertainty."""
 
-_CHUNK = 65536
+_MAX_CONNECTIONS = 16
+
+if not hasattr(HTTPAdapter, "get_connection_with_tls_context"):
+    # It would send on connections of its own, which keep no deadline and don't tell whether anything was written.
+    raise ImportError(f"requests 2.32.2 or newer is needed, this is {requests.__version__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Transport:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None) -> None:
         """Make a transport with a monotonic ``clock`` (seconds); ``tls`` replaces the usual trust in certifi."""
         self._clock = clock
-        self._tls = tls
+        self._trust = _trust if tls is None else lambda: tls
         self._local = threading.local()
 
     def exchange(self, request: Request, *, timeout: float, connect_timeout: float) -> Reply | NoReply:
@@ -87,8 +89,7 @@ class Transport:
             connect_timeout: the part of it that may pass until the connection stands (seconds).
         """
         session = self._session()
-        adapter = session.get_adapter(request.url)
-        attempt = self._local.attempt
+        attempt: Attempt = self._local.attempt
         attempt.begin(
             timeout=timeout,
             connect_timeout=connect_timeout,
@@ -96,16 +97,10 @@ class Transport:
         )
         sent_at = time.time()
         try:
-            response = adapter.send(_prepared(request), stream=True, timeout=(connect_timeout, timeout))
-            try:
-                body = _read(response)
-            finally:
-                response.raw.close()  # gives a fully read connection nothing to close: it is back in the pool
+            response = session.get_adapter(request.url).send(_prepared(request))  # the attempt keeps the time
         except Exception as error:  # noqa: BLE001 - whatever happened, the one question is whether the request left
-            return NoReply(unsent=_certainly_unsent(error, attempt), cause=type(error).__name__)
-        if body is None:
-            return NoReply(unsent=False, cause="AnswerTooLarge")
-        return Reply(response.status_code, response.headers, body, sent_at, time.time())
+            return NoReply(unsent=attempt.unsent, cause=_cause(error))
+        return Reply(response.status_code, response.headers, response.content, sent_at, time.time())
 
     def close(self) -> None:
         """Close the calling thread's connections."""
@@ -118,35 +113,62 @@ class Transport:
         if session is None or self._local.pid != os.getpid():
             # After a fork, the parent's connections must not be written to; dropping them closes only our copies.
             self._local.attempt = Attempt(self._clock)
-            self._local.session = session = _new_session(_Adapter(self._local.attempt, self._tls))
+            self._local.session = session = _new_session(_Adapter(self._local.attempt, self._trust))
             self._local.pid = os.getpid()
         return session
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter on guarded connections, with a TLS context made once instead of once per connection."""
+    """requests' adapter, sending on connections of our own."""
 
-    def __init__(self, attempt: Attempt, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, attempt: Attempt, trust: Callable[[], ssl.SSLContext]) -> None:
         self._attempt = attempt
-        self._tls = tls
-        super().__init__(pool_connections=16, pool_maxsize=1, max_retries=0)
+        self._trust = trust
+        self._connections: dict[str, Connection] = {}
+        super().__init__(max_retries=0)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        self.poolmanager = GuardedPools(self._attempt, num_pools=connections, maxsize=maxsize, block=block, **kwargs)
-
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": self._tls or _trust()} if host["scheme"] == "https" else {}
+    def get_connection_with_tls_context(  # type: ignore[override]
+        self, request: requests.PreparedRequest, *_: Any, **__: Any
+    ) -> Connection:
+        """Return the connection to the request's origin; its TLS context verifies, always."""
+        self._attempt.unsent = True
+        origin = _divided(request.url or "")[0]
+        connection = self._connections.get(origin)
+        if connection is None:
+            if len(self._connections) >= _MAX_CONNECTIONS:
+                self._connections.pop(next(iter(self._connections))).close()
+            connection = self._connections[origin] = Connection(origin, self._trust, self._attempt)
+        return connection
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: the TLS context verifies, always."""
+        """Do nothing: the connection's TLS context verifies."""
+
+    def request_url(self, request: requests.PreparedRequest, *_: Any) -> str:
+        """Return path and query as they were signed."""
+        return _divided(request.url or "")[1]
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return a whole answer, of which nothing is kept elsewhere."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response._content = resp.data
+        response.url = req.url or ""
+        response.request = req
+        return response
+
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        for connection in self._connections.values():
+            connection.close()
 
 
 @functools.cache
 def _trust() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certifi.where())
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _new_session(adapter: HTTPAdapter) -> requests.Session:
@@ -166,27 +188,17 @@ def _prepared(request: Request) -> requests.PreparedRequest:
     prepared.url = request.url
     prepared.headers = CaseInsensitiveDict(request.headers)
     prepared.body = request.body
-    if request.body is not None:
-        prepared.headers["Content-Length"] = str(len(request.body))  # else it would be sent in chunks
     return prepared
 
 
-def _read(response: requests.Response) -> bytes | None:
-    """Return the body, or ``None`` if it is larger than allowed."""
-    body = b""
-    while chunk := response.raw.read(_CHUNK, decode_content=True):
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            return None
-    return body
+def _divided(url: str) -> tuple[str, str]:
+    """Return a URL's origin, and its path and query."""
+    scheme, _, place = url.partition("://")
+    authority, _, target = place.partition("/")
+    return f"{scheme}://{authority}", f"/{target}"
 
 
-def _certainly_unsent(error: Exception, attempt: Attempt) -> bool:
-    if attempt.written:
-        return False
-    return attempt.connecting or isinstance(error, (ConnectTimeout, SSLError, InvalidURL)) or _no_connection(error)
-
-
-def _no_connection(error: Exception) -> bool:
-    reason = error.args[0] if error.args else None
-    return isinstance(reason, MaxRetryError) and isinstance(reason.reason, NewConnectionError)
+def _cause(error: Exception) -> str:
+    """Return the class of what happened, which ``requests`` wraps."""
+    reason = error.args[0] if isinstance(error, requests.RequestException) and error.args else error
+    return type(reason if isinstance(reason, Exception) else error).__name__

@@ -14,12 +14,12 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.paging import paged
 
 _ACCOUNTS = """
-SELECT u.id, u.user_id, u.account_name, u.credentials, e.slug
+SELECT u.id, u.user_id, u.account_name, CAST(u.credentials AS TEXT), e.slug
 FROM user_exchange_accounts u LEFT JOIN exchanges e ON e.id = u.exchange_id
-WHERE u.id > ? ORDER BY u.id LIMIT ?
+WHERE {behind} ORDER BY u.id LIMIT ?
 """
 _SEVERAL_ACTIVE = """
-SELECT user_id FROM user_exchange_accounts WHERE is_active = ? AND user_id > ?
+SELECT user_id FROM user_exchange_accounts WHERE is_active = ? AND {behind}
 GROUP BY user_id HAVING COUNT(*) > 1 ORDER BY user_id LIMIT ?
 """
 _ACTIVE = (
@@ -35,7 +35,7 @@ def look_at_accounts(found: Findings, storage: Storage, settings: Settings, regi
     if ring is None:
         found.state("no_key")
     exchanges = None if registry is None else {*LN_MARKETS, *registry.exchanges}
-    for account_id, user_id, name, credentials, slug in paged(storage, _ACCOUNTS):
+    for account_id, user_id, name, credentials, slug in paged(storage, _ACCOUNTS, "u.id"):
         item = {"accountId": account_id, "accountName": name, "userId": user_id}
         if slug is None:
             found.note("exchange_missing", item)
@@ -47,7 +47,7 @@ def look_at_accounts(found: Findings, storage: Storage, settings: Settings, regi
 
 def look_at_users(found: Findings, storage: Storage) -> None:
     """Look for users with several active accounts, and for what belongs to a user who is not there."""
-    for (user_id,) in paged(storage, _SEVERAL_ACTIVE, True):
+    for (user_id,) in paged(storage, _SEVERAL_ACTIVE, "user_id", True):
         active = storage.rows(_ACTIVE, user_id, True)
         names = ", ".join(f"{name} ({account_id})" for name, account_id in active)
         found.note("several_active_accounts", {"userId": user_id, "message": names})
@@ -56,10 +56,11 @@ def look_at_users(found: Findings, storage: Storage) -> None:
         return
     for table, named in (("user_exchange_accounts", "accountId"), ("Automation", "automationId")):
         sql = (
-            f'SELECT t.id, t.user_id FROM "{table}" t LEFT JOIN "{users}" o ON CAST(o.id AS TEXT) = t.user_id '  # noqa: S608
-            "WHERE o.id IS NULL AND t.id > ? ORDER BY t.id LIMIT ?"
+            f'SELECT t.id, t.user_id FROM "{table}" t '  # noqa: S608
+            f'LEFT JOIN "{users}" o ON CAST(o.id AS TEXT) = CAST(t.user_id AS TEXT) '
+            "WHERE o.id IS NULL AND {behind} ORDER BY t.id LIMIT ?"
         )
-        for row_id, user_id in paged(storage, sql):
+        for row_id, user_id in paged(storage, sql, "t.id"):
             found.note("user_missing", {named: row_id, "userId": user_id})
 
 

@@ -10,15 +10,15 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.paging import paged
 
 _AUTOMATIONS = """
-SELECT a.id, a.user_id, a.type, a.config, a.user_exchange_account_id, u.user_id, u.account_name
+SELECT a.id, a.user_id, a.type, CAST(a.config AS TEXT), a.user_exchange_account_id, u.user_id, u.account_name
 FROM "Automation" a LEFT JOIN user_exchange_accounts u ON u.id = a.user_exchange_account_id
-WHERE a.id > ? ORDER BY a.id LIMIT ?
+WHERE {behind} ORDER BY a.id LIMIT ?
 """
 
 
 def look_at_automations(found: Findings, storage: Storage, checker: Checker | None) -> None:
     """Look at every automation; without ``checker``, types and configs are left out."""
-    for automation_id, user_id, type_, config, account_id, owner, account_name in paged(storage, _AUTOMATIONS):
+    for automation_id, user_id, type_, config, account_id, owner, account_name in paged(storage, _AUTOMATIONS, "a.id"):
         item = {"automationId": automation_id, "userId": user_id, "type": type_}
         if account_id is None:
             found.note("automation_unbound", item)

@@ -10,7 +10,7 @@ from axisor_executor.recovery import ELECTION
 from axisor_executor.storage.connection import Storage
 
 _HELD = """
-FROM axisor_actions a LEFT JOIN user_exchange_accounts u ON u.id = a.account_id
+FROM axisor_actions a LEFT JOIN user_exchange_accounts u ON CAST(u.id AS TEXT) = a.account_id
 WHERE a.status IN ('sending', 'unknown') AND u.id IS NULL
 """
 _ACTIONS = """
@@ -18,7 +18,7 @@ FROM axisor_actions a LEFT JOIN axisor_executions e ON e.id = a.execution_id WHE
 """
 _LEASES = """
 FROM axisor_leases l LEFT JOIN axisor_executions e ON e.id = l.execution_id
-LEFT JOIN user_exchange_accounts u ON u.id = l.account_id
+LEFT JOIN user_exchange_accounts u ON CAST(u.id AS TEXT) = l.account_id
 WHERE l.account_id <> ? AND l.until < {later}
 AND (u.id IS NULL OR e.id IS NULL OR e.status NOT IN ('queued', 'running', 'waiting'))
 """

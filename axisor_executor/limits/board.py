@@ -28,7 +28,9 @@ Waits = Mapping[Lane, float]
 class Opening:
     """What is known of an open circuit. Instants are in seconds since 1970, by the clock of whoever wrote them.
 
-    ``is_forbidden``: it was opened by a 403, which says what these keys may not do, not that nothing is left to them.
+    ``fingerprint``: the digest of the account's credentials, or the plugin's version, for which it was opened; others
+    start afresh. ``is_forbidden``: it was opened by a 403, which says what these keys may not do, not that nothing is
+    left to them.
     """
 
     kind: Kind

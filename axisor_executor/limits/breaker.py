@@ -130,7 +130,7 @@ class Breakers:
             held = self._open.get(circuit.name)
             if held is None:
                 continue
-            if account is not None and held.opening.fingerprint not in (None, account.fingerprint):
+            if account is not None and held.opening.fingerprint not in (None, account.digest):
                 self._close(held, "its credentials were changed")
                 continue
             try:
@@ -147,6 +147,8 @@ class Breakers:
         self, exchange: str, account: AccountRef | None, *, mutating: bool, failure: BaseException | None
     ) -> None:
         """Hear how a call ended that was let through; ``failure`` may also be what kept it from being made."""
+        if failure is None and not self._open and not self._streaks:
+            return  # nearly always: where nothing was wrong, a success says nothing new
         is_open = False
         for circuit in passed(exchange, account, mutating=mutating):
             good = verdict(circuit, failure, mutating=mutating)
@@ -206,6 +208,11 @@ class Breakers:
 
     # -- for people
 
+    @property
+    def has_open(self) -> bool:
+        """Whether this process knows of any open circuit."""
+        return bool(self._open)
+
     def states(self) -> list[CircuitState]:
         """Return the circuits that are open, as all processes know them."""
         self._look(at_once=True)
@@ -237,7 +244,7 @@ class Breakers:
     def _call_failed(self, circuit: Circuit, account: AccountRef | None, failure: BaseException | None) -> None:
         owner = account if circuit.kind == "account" else None
         is_forbidden = isinstance(failure, Rejected) and failure.code == FORBIDDEN
-        opening = self._opening(circuit, failure, fingerprint=owner.fingerprint if owner else None)
+        opening = self._opening(circuit, failure, fingerprint=owner.digest if owner else None)
         opening = replace(opening, account_name=owner.name if owner else None, is_forbidden=is_forbidden)
         is_told = owner is not None and circuit._replace(changes_only=not circuit.changes_only).name in self._open
         self._opened(opening, None if is_told else alert(opening, account))

@@ -31,11 +31,16 @@ GUARD_FACTOR = 5
 
 @dataclass(frozen=True, slots=True)
 class AccountRef:
-    """Whose keys sign: ``fingerprint`` recognises the API key, so that changed credentials start afresh."""
+    """Whose keys sign.
+
+    ``fingerprint`` recognises the API key, whose calls the exchange counts; ``digest`` all of the credentials: changed
+    ones start afresh, also where only a passphrase was mistyped.
+    """
 
     id: str
     name: str
     fingerprint: str
+    digest: str
     user_id: str | None = None
 
 
@@ -81,7 +86,7 @@ def caller_of(circuit: Circuit, account: AccountRef | None) -> str:
     """Return who counts as one in a streak."""
     if account is None:
         return "public"
-    return account.id if circuit.kind == "exchange" else account.fingerprint
+    return account.id if circuit.kind == "exchange" else account.digest
 
 
 def verdict(circuit: Circuit, failure: BaseException | None, *, mutating: bool) -> bool | None:
@@ -116,8 +121,8 @@ class Streak:
 
     Args:
         kind: of the circuit. An exchange's takes failures of several callers, a plugin's of several automations, or
-            :data:`ALONE_FACTOR` times as many; an account's has one caller, and another one (a changed key) starts
-            afresh.
+            :data:`ALONE_FACTOR` times as many; an account's has one caller, and another one (changed credentials)
+            starts afresh.
         limit: how many open it.
         memory: seconds after which a failure does not count with the next one any more.
     """

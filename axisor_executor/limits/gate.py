@@ -69,6 +69,7 @@ class Gate:
         self._lane: Lane = lane
         self._caller = f"public:{exchange}" if account is None else f"key:{exchange}:{account.fingerprint}"
         self._has_called = False
+        self._failed: tuple[str, object] | None = None
 
     def enter(self, *, mutating: bool = False) -> None:
         """Wait shortly for the turn of one call.
@@ -100,13 +101,21 @@ class Gate:
         self._breakers.withdraw(self.exchange, self._account, mutating=mutating)
 
     def leave(self, failure: AxisorError | None, *, mutating: bool = False) -> None:
-        """Hear how a call ended: with an answer, or with ``failure``."""
+        """Hear how a call ended: with an answer, or with ``failure``.
+
+        Of reads of one run that fail in a row, and alike, the first counts: it reads two things at once, and is not
+        refused twice. Every other failure says something of its own: what changes something asks for each anew, and
+        while a circuit is open it may be a probe's.
+        """
         if isinstance(failure, Unavailable):
             too_many = failure.details.get("httpStatus") == TOO_MANY_REQUESTS
             wait = failure.retry_after or (SLOW_DOWN_SECONDS if too_many else 0.0)
             if wait > 0:
                 self._budget.slow_down(self._caller, wait)
-        self._breakers.report(self.exchange, self._account, mutating=mutating, failure=failure)
+        failed = None if failure is None or mutating or self._account is None else _kind(failure)
+        before, self._failed = self._failed, failed
+        if failed is None or failed != before or self._breakers.has_open:
+            self._breakers.report(self.exchange, self._account, mutating=mutating, failure=failure)
 
 
 def gated(client: ExchangeClient, gate: Gate) -> ExchangeClient:
@@ -152,6 +161,11 @@ class _Gated:
         self._gate.count(name, time.perf_counter() - began, None)
         self._gate.leave(None, mutating=mutating)
         return answer
+
+
+def _kind(failure: AxisorError) -> tuple[str, object]:
+    """Return what makes two failures alike."""
+    return failure.code, failure.details.get("httpStatus")
 
 
 def _outcome(failure: BaseException | None) -> str:

@@ -8,13 +8,11 @@ one lane overtake another in the same count, and GCRA with a burst of five lets 
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
-
-from redis.exceptions import NoScriptError
 
 from axisor_executor.automation import Lane
 from axisor_executor.limits.pace import GRACE, GUARDED, HORIZON, LONGEST_SLOW_DOWN, LONGEST_WAIT, Pace, Turn
+from axisor_executor.redis_script import Script
 
 CLOCK: Final = """
 local time = redis.call('TIME')
@@ -22,9 +20,9 @@ local now = time[1] * 1000000 + time[2]
 """
 
 # The state is a flat list: places (protect, default), told (the same), quiet until, guarded until, and then the calls
-# that left, newest first, those of the lane `protect` as negative times. Times from the future are those of a clock
-# that was set back since. What is not such a list (another version's) is overwritten: an error here would count as a
-# Redis that is away, and everything else that is shared with it.
+# of the last window, newest first, those of the lane `protect` as negative times. Times from the future are those of a
+# clock that was set back since. What is not such a list (another version's) is overwritten: an error here would count
+# as a Redis that is away, and everything else that is shared with it.
 BODY: Final = f"""
 local GRACE, HORIZON, GUARDED = {GRACE}, {HORIZON}, {GUARDED}
 local LONGEST_SLOW_DOWN, LONGEST_WAIT = {LONGEST_SLOW_DOWN}, {LONGEST_WAIT}
@@ -78,7 +76,7 @@ if place == 0 and state[lane] + GRACE > now then turn = max(turn, state[lane] + 
 local after, granted_place = turn - now, 0
 if after <= 0 then
     table.insert(state, SENT + 1, lane == PROTECT and -now or now)
-    for i = #state, SENT + count + 1, -1 do state[i] = nil end
+    while #state > SENT + count or abs(state[#state]) + window <= now do state[#state] = nil end
     if state[lane] <= place then state[lane] = 0 end
 elseif after <= wait then
     state[lane] = max(state[lane], turn)
@@ -95,8 +93,7 @@ return {{after, granted_place}}
 """
 
 _LANES: Final[dict[Lane, int]] = {"protect": 1, "default": 2}
-_SCRIPT: Final = CLOCK + BODY
-_DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SCRIPT: Final = Script(CLOCK + BODY)
 
 
 def arguments(pace: Pace, lane: Lane, wait: int = 0, place: int = 0, slow_down: int = 0) -> tuple[int, ...]:
@@ -107,7 +104,4 @@ def arguments(pace: Pace, lane: Lane, wait: int = 0, place: int = 0, slow_down: 
 
 def run(client: Any, key: str, given: tuple[int, ...]) -> Turn:
     """Run the script on one caller's key."""
-    try:
-        return Turn(*client.evalsha(_DIGEST, 1, key, *given))
-    except NoScriptError:
-        return Turn(*client.eval(_SCRIPT, 1, key, *given))
+    return Turn(*_SCRIPT.run(client, (key,), *given))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from axisor_executor.automation import Lane
 from axisor_executor.errors import PluginError
 from axisor_executor.limits.breaker import Breakers, PluginRef
 
 
-@contextmanager
-def turn_of(breakers: Breakers, plugin: PluginRef, lane: Lane) -> Iterator[None]:
+class turn_of:  # noqa: N801  it reads as a context manager's name
     """Let a plugin read its config and decide, all of it in this thread.
 
     Only a :class:`~axisor_executor.errors.PluginError` counts against it, and only what comes to its end for it: an
@@ -20,14 +16,16 @@ def turn_of(breakers: Breakers, plugin: PluginRef, lane: Lane) -> Iterator[None]
     Raises:
         CircuitOpen: the plugin is held back (``plugin_circuit_open``).
     """
-    breakers.check_plugin(plugin, lane)
-    good: bool | None = None
-    failure: PluginError | None = None
-    try:
-        yield
-        good = True
-    except PluginError as error:
-        good, failure = False, error
-        raise
-    finally:
-        breakers.report_plugin(plugin, good, failure)
+
+    def __init__(self, breakers: Breakers, plugin: PluginRef, lane: Lane) -> None:
+        self._breakers = breakers
+        self._plugin = plugin
+        self._lane: Lane = lane
+
+    def __enter__(self) -> None:
+        self._breakers.check_plugin(self._plugin, self._lane)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        failure = error if isinstance(error, PluginError) else None
+        good = True if error is None else False if failure else None
+        self._breakers.report_plugin(self._plugin, good, failure)

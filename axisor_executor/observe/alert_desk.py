@@ -49,25 +49,26 @@ class AlertDesk:
     def take(self, alert: Alert) -> None:
         """Have an alert told soon; return at once."""
         with self._changed:
-            name = f"#{next(self._number)}" if alert.kind in ALWAYS_TOLD else _name(alert)
-            known = self._pending.get(name)
-            if known is not None:
-                self._pending[name] = (known[0], known[1] + 1)
-                return
-            if len(self._pending) >= (MOST_CRITICAL if alert.severity == "critical" else MOST_PENDING):
-                self._dropped += 1
-                metrics.alerts.add(alert.kind, "dropped")
-                return
-            self._pending[name] = (alert, 1)
+            self._put(alert)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="axisor-alerts", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="axisor-alerts", daemon=True)
+                thread.start()
+                self._thread = thread
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
         """Wait until all alerts taken so far were handed on; return whether it was in time."""
         with self._changed:
             return self._changed.wait_for(lambda: not (self._pending or self._is_busy), seconds)
+
+    def _put(self, alert: Alert) -> None:
+        name = f"#{next(self._number)}" if alert.kind in ALWAYS_TOLD else _name(alert)
+        alike, count = self._pending.get(name, (alert, 0))
+        if not count and len(self._pending) >= (MOST_CRITICAL if alert.severity == "critical" else MOST_PENDING):
+            self._dropped += 1
+            metrics.alerts.add(alert.kind, "dropped")
+            return
+        self._pending[name] = (alike, count + 1)
 
     def _serve(self) -> None:
         while True:

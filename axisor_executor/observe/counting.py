@@ -124,7 +124,7 @@ class Metric:
     def _check(self, values: tuple[str | None, ...]) -> Labels:
         if len(values) != len(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}, got {values!r}")
-        return tuple("none" if value is None else str(value)[:LONGEST_LABEL] for value in values)
+        return tuple(["none" if value is None else str(value)[:LONGEST_LABEL] for value in values])
 
 
 class Counter(Metric):

@@ -10,12 +10,15 @@ import functools
 import json
 import logging
 import sys
+import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
+
+from axisor_executor.observe.gathering import GatheringHandler
 
 ROOT = "axisor_executor"
 JOINERS = "\u200d\ufe0f"  # they hold emoji together
@@ -25,7 +28,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _debugged: ContextVar[bool] = ContextVar("axisor_debugged", default=False)
 _about: ContextVar[Mapping[str, str]] = ContextVar("axisor_about", default={})  # noqa: B039  it is never changed
-_configured: dict[str, Any] = {"levels": (), "debug_runs": 0.0}
+_configured: dict[str, Any] = {"levels": (), "debug_runs": 0.0, "alone": None}
 
 
 class Lines:
@@ -68,6 +71,12 @@ def _say(level: int, mark: str, text: str, facts: dict[str, Any], *, is_crash: b
     logger = _logger(caller.f_globals.get("__name__", ROOT))
     if not (logger.isEnabledFor(level) or (level == logging.DEBUG and _debugged.get())):
         return
+    told = {**_about.get(), **facts}
+    alone = None if is_crash else _only_listener(logger)
+    if alone is not None:
+        with suppress(Exception):  # what can't be shown is tried again as a record, and then told as the library does
+            alone.handler.put(alone.form.line(_Said(time.time(), level, logger.name, mark, text, told)), level)
+            return
     code = caller.f_code
     record = logger.makeRecord(
         logger.name,
@@ -78,7 +87,7 @@ def _say(level: int, mark: str, text: str, facts: dict[str, Any], *, is_crash: b
         (),
         sys.exc_info() if is_crash else None,
         code.co_name,
-        {**_about.get(), **facts, "mark": mark},
+        {**told, "mark": mark},
     )
     logger.handle(record)
 
@@ -94,11 +103,15 @@ say = Lines()
 @contextmanager
 def about(**facts: str | None) -> Iterator[None]:
     """Bind who and what a block is about to all its lines."""
-    token = _about.set({**_about.get(), **{key: value for key, value in facts.items() if value is not None}})
+    bound = _bind(facts)
     try:
         yield
     finally:
-        _about.reset(token)
+        _about.reset(bound)
+
+
+def _bind(facts: Mapping[str, str | None]) -> Token[Mapping[str, str]]:
+    return _about.set({**_about.get(), **{key: value for key, value in facts.items() if value is not None}})
 
 
 @contextmanager
@@ -106,23 +119,60 @@ def about_run(execution_id: str, **facts: str | None) -> Iterator[None]:
     """Bind what a run is about to all its lines; one of the sample writes its debug lines whatever the level."""
     share = _configured["debug_runs"]
     # By the id, so that all runs of an execution, in whatever process, are of the sample or not.
-    token = _debugged.set(share > 0 and zlib.crc32(execution_id.encode()) < share * 2**32)
+    debugged = _debugged.set(share > 0 and zlib.crc32(execution_id.encode()) < share * 2**32)
+    bound = _bind({"executionId": execution_id, **facts})
     try:
-        with about(executionId=execution_id, **facts):
-            yield
+        yield
     finally:
-        _debugged.reset(token)
+        _about.reset(bound)
+        _debugged.reset(debugged)
 
 
 def run_line(fields: Mapping[str, Any]) -> None:
     """Write the one machine line of a run: a JSON object with exactly these fields."""
-    logging.getLogger(RUNS).info("run", extra={"run": dict(fields)})
+    logger = _logger(RUNS)
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    alone = _only_listener(logger)
+    if alone is not None:
+        with suppress(Exception):
+            alone.handler.put(_encode(fields), logging.INFO)
+            return
+    logger.handle(logger.makeRecord(RUNS, logging.INFO, __file__, 0, "run", (), None, "run_line", {"run": fields}))
+
+
+def _only_listener(logger: logging.Logger) -> _Alone | None:
+    """Return the worker's own handler where nobody else would see a record, which then need not be made.
+
+    A record costs more than its line: the standard library notes in it all that any handler might want.
+    """
+    if logger.filters or logging.getLogRecordFactory() is not logging.LogRecord:
+        return None
+    asked: logging.Logger | None = logger
+    while asked is not None and not asked.handlers and asked.propagate:
+        asked = asked.parent
+    alone = _configured["alone"]
+    if asked is None or alone is None or asked.propagate or asked.handlers != [alone.handler]:
+        return None
+    return None if alone.handler.filters or alone.handler.level else alone
 
 
 def timestamp(moment: datetime | None = None) -> str:
     """Return an instant (default: now) as ISO-8601 with milliseconds and ``Z``."""
-    moment = moment or datetime.now(UTC)
+    if moment is None:
+        return _instant(time.time())
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _instant(seconds: float) -> str:
+    """Return seconds since 1970 as :func:`timestamp` does."""
+    second, millisecond = divmod(int(seconds * 1000), 1000)
+    return f"{_to_the_second(second)}.{millisecond:03d}Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def maybe_timestamp(moment: datetime | None) -> str | None:
@@ -150,6 +200,17 @@ def message_of(error: BaseException, longest: int = 500) -> str:
         return f"(its message can't be shown: {type(worse).__name__})"
 
 
+class _Said(NamedTuple):
+    """What a line is made of. ``seconds``: since 1970."""
+
+    seconds: float
+    level: int
+    logger: str
+    mark: str
+    text: str
+    facts: Mapping[str, Any]
+
+
 class HumanFormatter(logging.Formatter):
     """``12:30:05.123 ✅ AUTOMATION EXECUTOR - text``; the one line of a run is for machines in this form, too."""
 
@@ -157,10 +218,13 @@ class HumanFormatter(logging.Formatter):
         run = getattr(record, "run", None)
         if run is not None:
             return _encode(run)
-        moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         mark = getattr(record, "mark", {"DEBUG": "🔍", "INFO": "📊"}.get(record.levelname, "❌"))
-        line = f"{moment} {mark} AUTOMATION EXECUTOR - {one_line(record.getMessage())}"
+        line = self.line(_Said(record.created, record.levelno, record.name, mark, record.getMessage(), {}))
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+    def line(self, said: _Said) -> str:
+        """Return the line of what was said."""
+        return f"{_instant(said.seconds)[11:23]} {said.mark} AUTOMATION EXECUTOR - {one_line(said.text)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -170,16 +234,27 @@ class JsonFormatter(logging.Formatter):
         run = getattr(record, "run", None)
         if run is not None:
             return _encode(run)
-        fields: dict[str, Any] = {
-            "timestamp": timestamp(datetime.fromtimestamp(record.created, UTC)),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
-        fields.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
+        facts = {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return _encode(fields)
+            facts["traceback"] = self.formatException(record.exc_info)
+        return self.line(_Said(record.created, record.levelno, record.name, "", record.getMessage(), facts))
+
+    def line(self, said: _Said) -> str:
+        """Return the line of what was said."""
+        heads = {
+            "timestamp": _instant(said.seconds),
+            "level": logging.getLevelName(said.level).lower(),
+            "logger": said.logger,
+            "event": said.text,
+        }
+        return _encode({**heads, **said.facts})
+
+
+class _Alone(NamedTuple):
+    """What writes a worker's lines, as long as nobody else listens."""
+
+    handler: GatheringHandler
+    form: HumanFormatter | JsonFormatter
 
 
 def configure(
@@ -189,14 +264,19 @@ def configure(
     levels: Mapping[str, str] | None = None,
     debug_runs: float = 0.0,
     stream: TextIO | None = None,
+    gathered: bool = False,
 ) -> None:
     """Send the library's lines to ``stream`` (standard error by default). Safe to call again.
 
     ``levels``: of modules (``axisor_executor.exchange``) that have one of their own. ``debug_runs``: the share of runs,
-    0 to 1, whose debug lines are written whatever the level.
+    0 to 1, whose debug lines are written whatever the level. ``gathered``: lines are written together, as a worker
+    does (see ``gathering``), not each by itself, as a person wants it who looks on.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else HumanFormatter())
+    stop_gathering()
+    where = stream or sys.stderr
+    form = JsonFormatter() if log_format == "json" else HumanFormatter()
+    handler = GatheringHandler(where) if gathered else logging.StreamHandler(where)
+    handler.setFormatter(form)
     logger = logging.getLogger(ROOT)
     logger.handlers[:] = [handler]
     logger.propagate = False
@@ -205,4 +285,12 @@ def configure(
     logger.setLevel(level.upper())
     for name, own in (levels or {}).items():
         logging.getLogger(name).setLevel(own.upper())
-    _configured.update(levels=tuple(levels or ()), debug_runs=debug_runs)
+    alone = _Alone(handler, form) if isinstance(handler, GatheringHandler) else None
+    _configured.update(levels=tuple(levels or ()), debug_runs=debug_runs, alone=alone)
+
+
+def stop_gathering() -> None:
+    """Write what has gathered; from now on each line goes out by itself, since this process may end any moment."""
+    for handler in logging.getLogger(ROOT).handlers:
+        if isinstance(handler, GatheringHandler):
+            handler.close()

@@ -37,8 +37,9 @@ class Teller:
                 line.append((hook, call))
                 self._changed.notify_all()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name=f"axisor-tell {self.plugin}", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name=f"axisor-tell {self.plugin}", daemon=True)
+                thread.start()
+                self._thread = thread
         if not has_room:
             say.error(f"{self.plugin}: {hook} was not called, {most} calls wait for it already")
 

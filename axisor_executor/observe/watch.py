@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from axisor_executor.automation import Lane
-from axisor_executor.broker import ACTORS
+from axisor_executor.lanes import ACTORS
 from axisor_executor.observe.alert_desk import AlertDesk
 from axisor_executor.observe.alerts import Alert, Severity
 from axisor_executor.observe.logs import timestamp

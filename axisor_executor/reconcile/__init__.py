@@ -13,9 +13,9 @@ from axisor_executor.automation import Action
 from axisor_executor.exchange.base import CrossPosition, Trade
 from axisor_executor.reconcile.cross import baseline_of_position, judge_cross
 from axisor_executor.reconcile.isolated import baseline_of_trade, judge_trade
-from axisor_executor.reconcile.verdict import CLOCK_TOLERANCE, Observation, Outcome, Verdict, request_is_dead
+from axisor_executor.reconcile.verdict import Observation, Outcome, SignedRequest, Verdict
 
-__all__ = ["CLOCK_TOLERANCE", "Observation", "Outcome", "Verdict", "baseline_of", "judge", "request_is_dead"]
+__all__ = ["Observation", "Outcome", "SignedRequest", "Verdict", "baseline_of", "judge"]
 
 
 def baseline_of(target: Trade | CrossPosition | None) -> dict[str, Any]:
@@ -29,9 +29,8 @@ def judge(
     action: Action,
     baseline: Mapping[str, Any],
     seen: Observation,
+    request: SignedRequest,
     *,
-    timestamp_ms: int,
-    dead: bool,
     client_id: str | None = None,
 ) -> Verdict:
     """Say what became of ``action``.
@@ -40,11 +39,10 @@ def judge(
         action: what was sent.
         baseline: :func:`baseline_of` its target, from before.
         seen: what the exchange shows now.
-        timestamp_ms: what the request was signed with, milliseconds since the epoch.
-        dead: whether the request can't be accepted any more.
+        request: what was signed, and how long it lives.
         client_id: our id of the order, where the action has one.
     """
-    verdict = judge_trade(action, baseline, seen, timestamp_ms=timestamp_ms, dead=dead) or judge_cross(
-        action, baseline, seen, timestamp_ms=timestamp_ms, dead=dead, client_id=client_id
+    verdict = judge_trade(action, baseline, seen, request) or judge_cross(
+        action, baseline, seen, request, client_id=client_id
     )
     return verdict or Verdict("uncertain", f"no rule recognises the effect of {action.kind}")

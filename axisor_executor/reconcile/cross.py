@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from axisor_executor.automation import Action, CloseCrossPosition, ReduceCrossPosition
 from axisor_executor.exchange.base import CrossOrder, CrossPosition
-from axisor_executor.reconcile.verdict import CLOCK_TOLERANCE, Observation, Verdict, nothing_yet
+from axisor_executor.reconcile.verdict import Observation, SignedRequest, Verdict, nothing_yet
 
 
 def baseline_of_position(position: CrossPosition) -> dict[str, Any]:
@@ -36,17 +36,17 @@ def judge_cross(
     action: Action,
     baseline: Mapping[str, Any],
     seen: Observation,
+    request: SignedRequest,
     *,
-    timestamp_ms: int,
-    dead: bool,
     client_id: str | None,
 ) -> Verdict | None:
     """Say what became of ``action``; ``None`` where it is none on the cross position."""
+    dead = request.is_dead(seen.server_time)
     match action:
         case CloseCrossPosition():
-            return _judge_close(baseline, seen, datetime.fromtimestamp(timestamp_ms / 1000, UTC), dead=dead)
+            return _judge_close(baseline, seen, request, dead=dead)
         case ReduceCrossPosition():
-            return _judge_reduce(baseline, seen, client_id, dead=dead)
+            return _judge_reduce(action, baseline, seen, request, client_id=client_id, dead=dead)
     return None
 
 
@@ -82,24 +82,25 @@ def _fills(held: int, orders: Sequence[CrossOrder]) -> list[_Fill]:
     return fills[::-1]
 
 
-def _judge_close(baseline: Mapping[str, Any], seen: Observation, signed_at: datetime, *, dead: bool) -> Verdict:
+def _judge_close(baseline: Mapping[str, Any], seen: Observation, request: SignedRequest, *, dead: bool) -> Verdict:
     """Tell whether a market order without an id left nothing of the position, after the instant of the baseline.
 
-    Somebody's own close at the market looks the same, and is as good: the position that was to be closed is.
+    Somebody's own close at the market looks the same, and is as good: the position that was to be closed is. One from
+    when the request was dead is theirs for certain.
     """
     if seen.position is None:
         return _nowhere(dead)
     fills = _fills(seen.position.quantity, seen.orders)
-    ends = [index for index, fill in enumerate(fills) if _is_end(fill, signed_at)]
-    ours = [index for index in ends if _is_nameless(fills[index].order)]
+    ends = [index for index, fill in enumerate(fills) if _is_end(fill, request)]
+    ours = [index for index in ends if _is_nameless(fills[index].order) and not request.is_dead(fills[index].at)]
     held = int(baseline["quantity"])
-    starts = _starts(fills, seen.position.quantity, held, signed_at)
+    starts = _starts(fills, seen.position.quantity, held, request)
     if ours and (ours[-1] == len(fills) - 1 or (starts and starts[-1] <= ours[-1])):
-        nearest = min((fills[index] for index in ours), key=lambda fill: abs(fill.at - signed_at))
+        nearest = min((fills[index] for index in ours), key=lambda fill: abs(fill.at - request.signed_at))
         return Verdict("executed", "a market order closed the position", nearest.order)
     if seen.position.side is None:
         return _flat(fills, seen.position, dead=dead)
-    if starts and not _in_doubt(fills, starts, ends, held, signed_at):
+    if starts and not _in_doubt(fills, starts, ends, held, request):
         return nothing_yet(dead, seen, "nothing closed the cross position")
     if not dead:
         return Verdict("unknown", "it can't be told what changed the cross position", seen.position)
@@ -111,11 +112,11 @@ def _is_nameless(order: CrossOrder) -> bool:
     return order.type == "market" and order.client_id is None
 
 
-def _is_end(fill: _Fill, signed_at: datetime) -> bool:
-    return fill.order.type == "market" and fill.after == 0 and fill.at >= signed_at - CLOCK_TOLERANCE
+def _is_end(fill: _Fill, request: SignedRequest) -> bool:
+    return fill.order.type == "market" and fill.after == 0 and fill.at >= request.signed_at - request.tolerance
 
 
-def _starts(fills: Sequence[_Fill], now: int, held: int, signed_at: datetime) -> list[int]:
+def _starts(fills: Sequence[_Fill], now: int, held: int, request: SignedRequest) -> list[int]:
     """Return before which fills the baseline may have been read: where the position held what it shows.
 
     ``len(fills)`` stands for after all of them. Nothing that was filled certainly after the request is before it.
@@ -124,12 +125,12 @@ def _starts(fills: Sequence[_Fill], now: int, held: int, signed_at: datetime) ->
     return [
         index
         for index, quantity in enumerate(path)
-        if quantity == held and (index == 0 or fills[index - 1].at <= signed_at + CLOCK_TOLERANCE)
+        if quantity == held and (index == 0 or fills[index - 1].at <= request.signed_at + request.tolerance)
     ]
 
 
 def _in_doubt(
-    fills: Sequence[_Fill], starts: Sequence[int], ends: Sequence[int], held: int, signed_at: datetime
+    fills: Sequence[_Fill], starts: Sequence[int], ends: Sequence[int], held: int, request: SignedRequest
 ) -> bool:
     """Whether a close may be ours: one behind a possible baseline, or hidden among orders of one instant.
 
@@ -138,7 +139,7 @@ def _in_doubt(
     """
     if any(start <= index for start in starts for index in ends):
         return True
-    recent = [fill for fill in fills if fill.at >= signed_at - CLOCK_TOLERANCE]
+    recent = [fill for fill in fills if fill.at >= request.signed_at - request.tolerance]
     if any(_is_nameless(fill.order) and _signed(fill.order) == -held for fill in recent):
         return True
     return any(one.at == next_one.at for one, next_one in pairwise(recent))
@@ -153,11 +154,22 @@ def _flat(fills: Sequence[_Fill], position: CrossPosition, *, dead: bool) -> Ver
     return Verdict("superseded", "others closed the cross position", position)
 
 
-def _judge_reduce(baseline: Mapping[str, Any], seen: Observation, client_id: str | None, *, dead: bool) -> Verdict:
+def _judge_reduce(
+    action: ReduceCrossPosition,
+    baseline: Mapping[str, Any],
+    seen: Observation,
+    request: SignedRequest,
+    *,
+    client_id: str | None,
+    dead: bool,
+) -> Verdict:
     ours = {order.id: order for order in seen.orders if client_id is not None and order.client_id == client_id}
     if len(ours) > 1:
         return Verdict("uncertain", f"more than one order carries our client id: {', '.join(sorted(ours))}")
     if not ours:
+        if any(_may_be(action, order, request) for order in seen.orders):
+            why = "no order carries our client id, but one without any is like ours"
+            return Verdict("uncertain" if dead else "unknown", why, seen.position)
         return nothing_yet(dead, seen, "no order carries our client id")
     (order,) = ours.values()
     if order.state == "open":
@@ -170,6 +182,13 @@ def _judge_reduce(baseline: Mapping[str, Any], seen: Observation, client_id: str
         # It came after others had closed the position (a late request, a liquidation), and opened one of its own.
         return Verdict("uncertain", f"our order {order.id} turned the cross position: it held {after} USD after it")
     return Verdict("executed", "an order carries our client id", order)
+
+
+def _may_be(action: ReduceCrossPosition, order: CrossOrder, request: SignedRequest) -> bool:
+    """Whether an order may be ours, though the exchange shows no client id of it: it need not show what it keeps."""
+    closes = order.side != action.side and order.quantity == action.quantity
+    at = order.filled_at or order.created_at
+    return _is_nameless(order) and closes and at >= request.signed_at - request.tolerance and not request.is_dead(at)
 
 
 def _nowhere(dead: bool) -> Verdict:

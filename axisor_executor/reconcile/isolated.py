@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from axisor_executor.automation import (
     SetTakeProfit,
 )
 from axisor_executor.exchange.base import Trade
-from axisor_executor.reconcile.verdict import CLOCK_TOLERANCE, Observation, Verdict, nothing_yet
+from axisor_executor.reconcile.verdict import Observation, SignedRequest, Verdict, nothing_yet
 
 
 def baseline_of_trade(trade: Trade) -> dict[str, Any]:
@@ -33,18 +32,20 @@ def baseline_of_trade(trade: Trade) -> dict[str, Any]:
         "takeprofit": None if trade.takeprofit is None else str(trade.takeprofit),
         "sum_funding_fees": trade.sum_funding_fees,
         "sum_cash_in": trade.sum_cash_in,
+        "sum_cash_in_margin": trade.sum_cash_in_margin,
     }
 
 
 def judge_trade(
-    action: Action, baseline: Mapping[str, Any], seen: Observation, *, timestamp_ms: int, dead: bool
+    action: Action, baseline: Mapping[str, Any], seen: Observation, request: SignedRequest
 ) -> Verdict | None:
     """Say what became of ``action``; ``None`` where it is none on an isolated trade."""
+    dead = request.is_dead(seen.server_time)
     match action:
         case OpenPosition():
             return _judge_open(seen, dead=dead)
         case ClosePosition():
-            return _judge_close(baseline, seen, timestamp_ms, dead=dead)
+            return _judge_close(baseline, seen, request, dead=dead)
         case CancelOrder():
             return _judge_cancel(seen, dead=dead)
         case SetTakeProfit(value=value):
@@ -73,25 +74,37 @@ def _judge_open(seen: Observation, *, dead: bool) -> Verdict:
     return nothing_yet(dead, seen, "no trade carries our client id")
 
 
-def _judge_close(baseline: Mapping[str, Any], seen: Observation, timestamp_ms: int, *, dead: bool) -> Verdict:
-    """Tell our close from others': one before ours, a liquidation, a stop loss. No remainder may follow those."""
+def _judge_close(baseline: Mapping[str, Any], seen: Observation, request: SignedRequest, *, dead: bool) -> Verdict:
+    """Tell our close from others': at another time, a liquidation, a stop loss. No remainder may follow those."""
     trade = seen.trade
     if trade is None:
         return _gone(dead)
-    if trade.state == "closed":
-        signed = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-        if trade.closed_at is not None and trade.closed_at < signed - CLOCK_TOLERANCE:
-            return Verdict("superseded", "the trade was closed before our request", trade)
-        if _passed(trade, trade.liquidation, up=not trade.is_long):
-            return Verdict("superseded", "the trade was liquidated", trade)
-        if _passed(trade, _level(baseline, "stoploss"), up=not trade.is_long):
-            return Verdict("superseded", "the stop loss closed the trade", trade)
-        if _passed(trade, _level(baseline, "takeprofit"), up=trade.is_long):
-            return Verdict("superseded", "the take profit closed the trade", trade)
-        return Verdict("executed", "the trade is closed", trade)
     if trade.state == "canceled":
         return Verdict("superseded", "the order was canceled", trade)
-    return nothing_yet(dead, seen, f"the trade is still {trade.state}")
+    if trade.state != "closed":
+        return nothing_yet(dead, seen, f"the trade is still {trade.state}")
+    other = _other_end(trade, baseline, request)
+    if other is not None:
+        return Verdict("superseded", other, trade)
+    if trade.closed_at is None or trade.closed_at < request.signed_at - request.tolerance:
+        return Verdict("uncertain" if dead else "unknown", "it can't be told whether our request closed it", trade)
+    return Verdict("executed", "the trade is closed", trade)
+
+
+def _other_end(trade: Trade, baseline: Mapping[str, Any], request: SignedRequest) -> str | None:
+    """Say what closed the trade, if that can't have been our request."""
+    if _passed(trade, trade.liquidation, up=not trade.is_long):
+        return "the trade was liquidated"
+    # A level that trails, or was moved since, is another one than before; on a closed trade it may be shown no more.
+    if _passed(trade, trade.stoploss or _level(baseline, "stoploss"), up=not trade.is_long):
+        return "the stop loss closed the trade"
+    if _passed(trade, trade.takeprofit or _level(baseline, "takeprofit"), up=trade.is_long):
+        return "the take profit closed the trade"
+    if trade.closed_at is not None and request.is_early(trade.closed_at):
+        return "the trade was closed before our request"
+    if trade.closed_at is not None and request.is_dead(trade.closed_at):
+        return "the trade was closed after our request had expired"
+    return None
 
 
 def _passed(trade: Trade, level: Decimal | None, *, up: bool) -> bool:
@@ -149,8 +162,10 @@ def _judge_margin(amount: int, baseline: Mapping[str, Any], seen: Observation, *
         return _gone(dead)
     change = seen.trade.margin - int(baseline["margin"])
     funding = seen.trade.sum_funding_fees - int(baseline["sum_funding_fees"])
-    cashed = seen.trade.sum_cash_in - int(baseline["sum_cash_in"])
-    return _judge_amount("margin", amount, change, {0, -funding, -cashed, -funding - cashed}, seen, dead=dead)
+    name = "sum_cash_in_margin" if "sum_cash_in_margin" in baseline else "sum_cash_in"  # of versions before
+    cashed = getattr(seen.trade, name) - int(baseline[name])
+    what = "margin, but for what was cashed in," if cashed else "margin"
+    return _judge_amount(what, amount, change + cashed, {0, -funding}, seen, dead=dead)
 
 
 def _judge_cash_in(amount: int, baseline: Mapping[str, Any], seen: Observation, *, dead: bool) -> Verdict:
@@ -161,7 +176,7 @@ def _judge_cash_in(amount: int, baseline: Mapping[str, Any], seen: Observation, 
 
 
 def _judge_amount(what: str, amount: int, change: int, drifts: set[int], seen: Observation, *, dead: bool) -> Verdict:
-    """``drifts`` are the changes (sats) that others may have caused meanwhile: funding, a cash-in by hand."""
+    """``drifts`` are the changes (sats) that funding may have caused meanwhile: it is not always the margin's."""
     executed = any(change == amount + drift for drift in drifts)
     untouched = change in drifts
     if executed and not untouched:

@@ -8,8 +8,7 @@ from typing import Literal
 
 from axisor_executor.exchange.base import CrossOrder, CrossPosition, Trade
 
-CLOCK_TOLERANCE = timedelta(seconds=6)
-"""How far our clock, which signs, may be ahead of the exchange's, which says when something was closed or filled."""
+_RESOLUTION = 1.0  # seconds; the Date header by which our clock is compared with the exchange's shows whole ones
 
 Outcome = Literal["executed", "not_executed", "superseded", "unknown", "uncertain"]
 
@@ -44,10 +43,37 @@ class Observation:
     complete: bool = True
 
 
-def request_is_dead(timestamp_ms: int, server_time: datetime, *, window: float, margin: float) -> bool:
-    """Return whether a request signed with ``timestamp_ms`` can't be accepted any more (seconds for both limits)."""
-    signed = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    return server_time > signed + timedelta(seconds=window + margin)
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request, and when it can have had its effect by the exchange's clock.
+
+    ``timestamp_ms`` is what it was signed with, milliseconds since the epoch by our clock. The rest are seconds:
+    ``window`` is how long the exchange accepts it, ``margin`` how much later it has acted on it at the latest, and
+    ``max_skew`` how far our clock was off at most.
+    """
+
+    timestamp_ms: int
+    window: float
+    margin: float
+    max_skew: float
+
+    @property
+    def signed_at(self) -> datetime:
+        """The instant that was signed."""
+        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+
+    @property
+    def tolerance(self) -> timedelta:
+        """How far our clock, which signs, may be off the exchange's, which says when it closed or filled something."""
+        return timedelta(seconds=self.max_skew + _RESOLUTION)
+
+    def is_early(self, at: datetime) -> bool:
+        """Return whether it can't have had an effect yet at an instant: the exchange would have refused it then."""
+        return at < self.signed_at - max(timedelta(seconds=self.window), self.tolerance)
+
+    def is_dead(self, at: datetime) -> bool:
+        """Return whether it can't have an effect any more at an instant."""
+        return at > self.signed_at + timedelta(seconds=self.window + self.margin)
 
 
 def nothing_yet(dead: bool, seen: Observation, why: str) -> Verdict:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from urllib.parse import urlsplit
 
 from cachetools import LRUCache, TTLCache
@@ -16,12 +19,14 @@ from axisor_executor.errors import AxisorError
 from axisor_executor.exchange import LNMarketsClient, SharedTicker
 from axisor_executor.exchange.base import ClientFactory, ExchangeClient, ExchangeOptions
 from axisor_executor.exchange.networks import network_for
+from axisor_executor.exchange.own_thread import OwnThread
 from axisor_executor.exchange.price_board import PriceBoard
 from axisor_executor.limits.breaker import AccountRef, Breakers
 from axisor_executor.limits.budget import Budget
 from axisor_executor.limits.gate import Gate, gated
 from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registry
+from axisor_executor.run.kept import Kept
 from axisor_executor.run.reads import LiveReads
 from axisor_executor.settings import Settings
 from axisor_executor.shared import Shared
@@ -33,19 +38,33 @@ LN_MARKETS = frozenset({"lnmarkets", "ln_markets", "ln-markets"})
 OLDEST_HANDED_SECONDS = 1.0
 """How old what another run has read may be to be decided on."""
 
-_warned: LRUCache[tuple[str, tuple[str, ...]], bool] = LRUCache(10_000)
-
 
 @dataclass(frozen=True)
 class Acting:
-    """One account, ready to be read and acted on. ``fingerprint`` recognises the API key without showing it."""
+    """One account, ready to be read and acted on.
+
+    ``fingerprint`` recognises the API key without showing it. ``owner`` returns the exchange's id of the key's owner,
+    for which the exchange is asked once; it raises :class:`Unavailable` or :class:`Rejected` where that did not tell.
+    """
 
     account: Account
     client: ExchangeClient
     reads: LiveReads
     gate: Gate
     fingerprint: str
-    exchange_user_id: str
+    owner: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What follows from an account's keys and exchange, for as long as it has them."""
+
+    keys: weakref.ref[SecureCredentials]  # how long they are kept is for the cache of credentials alone to say
+    fingerprint: str
+    digest: str
+    options: ExchangeOptions
+    factory: ClientFactory
+    place: str
 
 
 class Accounts:
@@ -70,10 +89,12 @@ class Accounts:
         self.budget = budget
         self.breakers = breakers
         self._tickers: dict[tuple[str, str], SharedTicker] = {}
+        self._ready: Kept[tuple[str, str], _Ready] = Kept(settings.credentials_cache_size)
         self._users: LRUCache[tuple[str, str, str], str] = LRUCache(settings.credentials_cache_size)
         self._handed: TTLCache[str, tuple[Next, Acting]] = TTLCache(
             settings.credentials_cache_size, OLDEST_HANDED_SECONDS
         )
+        self._warned: LRUCache[tuple[str, tuple[str, ...]], bool] = LRUCache(settings.credentials_cache_size)
         self._lock = threading.Lock()
         keys = settings.ring_keys
         lasting = settings.encryption_key or (keys[-1] if keys else None)  # stays while newer ones come and go
@@ -94,15 +115,20 @@ class Accounts:
         """
         say.debug(f"Getting credentials for user {account.user_id} and account {account.id}")
         opened = self.vault.credentials_for(account.user_id, account.id, account.credentials)
-        for warning in opened.warnings:
-            if not _warned.setdefault((account.id, opened.warnings), False):
+        if opened.warnings and self._is_news(account.id, opened.warnings):
+            for warning in opened.warnings:
                 say.warning(f"Credentials of account {account.name}: {warning}; run `axisor-executor db check`")
-        _warned[account.id, opened.warnings] = True
         if opened.was_hit:
             say.info(f"Credentials found in cache for account {account.name}", mark="✅")
         else:
             say.info(f"Credentials decrypted for account {account.name}", mark="✅")
         return opened.credentials
+
+    def _is_news(self, account_id: str, warnings: tuple[str, ...]) -> bool:
+        with self._lock:
+            is_news = (account_id, warnings) not in self._warned
+            self._warned[account_id, warnings] = True
+        return is_news
 
     def open(self, account: Account, automation_id: str, lane: Lane, run: Execution | None = None) -> Acting:
         """Open an account for a ``run``, which goes on with what the one before has handed on to it.
@@ -110,24 +136,30 @@ class Accounts:
         Raises:
             CredentialsError: its keys can't be used.
             AxisorError: no client for its exchange is installed (400, ``unknown_exchange``).
-            Unavailable, Rejected: the exchange did not tell whose key it is.
         """
         credentials = self.credentials(account)
-        fingerprint = credentials.fingerprint(self._pepper)
-        options = self._options(account, credentials)
-        factory = self._factory(account)
-        gate = self._gate(options, AccountRef(account.id, account.name, fingerprint, account.user_id), lane)
-        client = gated(factory(options, credentials), gate)
+        ready = self._make_ready(account, credentials)
+        fingerprint = ready.fingerprint
+        owner = AccountRef(account.id, account.name, fingerprint, ready.digest, account.user_id)
+        gate = Gate(self.budget, self.breakers, exchange=ready.place, account=owner, lane=lane)
+
+        def new_client() -> ExchangeClient:
+            return gated(ready.factory(ready.options, credentials), gate)
+
+        client = new_client()
         reads = LiveReads(
             client,
-            self._ticker(factory, options),
+            self._ticker(ready.factory, ready.options),
             self.storage,
             exchange=account.exchange_slug,
             account_id=account.id,
             automation_id=automation_id,
+            execution_id="" if run is None else run.id,
             max_price_age=self.settings.max_price_age_seconds,
         )
-        acting = Acting(account, client, reads, gate, fingerprint, self._exchange_user(account, fingerprint, client))
+        # Kept for the run, too: nothing is to be asked any more when its request is about to leave.
+        whose = cache(partial(self._exchange_user, account, fingerprint, new_client))
+        acting = Acting(account, client, reads, gate, fingerprint, whose)
         self._take_over(acting, run)
         return acting
 
@@ -148,17 +180,33 @@ class Accounts:
         if (handed[0].id, handed[0].fence) == (run.id, run.fence - 1):
             acting.reads.take_over(handed[1].reads, min(OLDEST_HANDED_SECONDS, self.settings.lease_seconds))
 
-    def _gate(self, options: ExchangeOptions, account: AccountRef | None, lane: Lane) -> Gate:
-        host = urlsplit(options.base_url).netloc
-        return Gate(self.budget, self.breakers, exchange=f"{options.slug}@{host}", account=account, lane=lane)
+    def _make_ready(self, account: Account, credentials: SecureCredentials) -> _Ready:
+        name = (account.id, account.exchange_slug)
+        ready = self._ready.get(name)
+        if ready is None or ready.keys() is not credentials:
+            options = self._options(account, credentials)
+            ready = _Ready(
+                keys=weakref.ref(credentials),
+                fingerprint=credentials.fingerprint(self._pepper),
+                digest=credentials.digest(self._pepper),
+                options=options,
+                factory=self._factory(account),
+                place=_place(options),
+            )
+            self._ready.keep(name, ready)
+        return ready
 
-    def _exchange_user(self, account: Account, fingerprint: str, client: ExchangeClient) -> str:
-        """Return the exchange's id of the key's owner. A key never changes its owner, so one look-up serves it."""
+    def _exchange_user(self, account: Account, fingerprint: str, new_client: Callable[[], ExchangeClient]) -> str:
+        """Return the exchange's id of the key's owner. A key never changes its owner, so one look-up serves it.
+
+        It is asked with a client of its own: the run's may be reading in another thread just then, and no client has
+        to bear two.
+        """
         owner = (account.id, account.exchange_slug, fingerprint)
         with self._lock:
             known: str | None = self._users.get(owner)
         if known is None:
-            known = client.account().value.id
+            known = new_client().account().value.id
             with self._lock:
                 self._users[owner] = known
         return known
@@ -195,6 +243,14 @@ class Accounts:
             place = (options.slug, options.base_url)
             ticker = self._tickers.get(place)
             if ticker is None:
-                client = gated(factory(options, None), self._gate(options, None, "protect"))
-                ticker = self._tickers[place] = SharedTicker(client.ticker, board=PriceBoard(self.shared, *place))
+                gate = Gate(self.budget, self.breakers, exchange=_place(options), account=None, lane="protect")
+                client = gated(factory(options, None), gate)
+                board = PriceBoard(self.shared, *place)
+                thread = OwnThread("axisor-ticker")
+                ticker = SharedTicker(client.ticker, board=board, in_background=thread, remind=thread.later)
+                self._tickers[place] = ticker
             return ticker
+
+
+def _place(options: ExchangeOptions) -> str:
+    return f"{options.slug}@{urlsplit(options.base_url).netloc}"

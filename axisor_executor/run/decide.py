@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,17 +42,22 @@ def context_of(resolved: Resolved, job: Job, reads: Reads) -> AccountContext[Any
     )
 
 
-def decide(registered: Registered, context: AccountContext[Any], deciders: Deciders, seconds: float) -> Decision:
-    """Return the handler's decision, made within ``seconds``.
+def decide(
+    registered: Registered,
+    context: AccountContext[Any],
+    deciders: Deciders,
+    seconds: float,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Decision:
+    """Return the handler's decision, made within ``seconds``; this thread does ``meanwhile`` until it is there.
 
     Raises:
         PluginError: it failed, or its decision makes no sense; named by distribution and version.
         Unavailable: what it reads did not come in time.
-        AxisorError: what it raised on purpose.
+        AxisorError: what it raised on purpose; or what ``meanwhile`` raised, where it raised nothing.
     """
-
     lent = LentReads(context.reads)
-    shown = dataclasses.replace(context, reads=lent)
+    shown = AccountContext(context.account, context.automation, context.config, context.job, context.now, lent)
     with tracing.span("decide", action=context.job.action, plugin=registered.found.display_name):
         try:
             return deciders.ask(
@@ -64,6 +67,7 @@ def decide(registered: Registered, context: AccountContext[Any], deciders: Decid
                 seconds,
                 is_ours=lent.raised,
                 is_reading=lent.is_reading,
+                meanwhile=meanwhile,
             )
         finally:
             lent.end()
@@ -134,17 +138,11 @@ def record_of(resolved: Resolved, acting: Acting) -> dict[str, Any]:
         "handler": type(resolved.registered.handler).__qualname__,
         "distribution": found.distribution,
         "distributionVersion": found.version,
-        "configHash": config_hash(resolved.automation.config),
+        "configHash": resolved.config_hash,
         "configVersion": resolved.config_version,
         "handlerConfigVersion": resolved.registered.handler.config_version,
         "seen": acting.reads.record(),
     }
-
-
-def config_hash(config: Any) -> str:
-    """Return a short hash by which a config is recognised."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _refuse(resolved: Resolved, policy: str) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextvars
 import decimal
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from axisor_executor.errors import AxisorError, PluginError, Unavailable
 from axisor_executor.observe import metrics
@@ -37,7 +35,7 @@ class Deciders:
 
     def __init__(self) -> None:
         self._idle: list[_Decider] = []
-        self._hung: defaultdict[str, list[_Hung]] = defaultdict(list)
+        self._hung: defaultdict[str, list[_Call[Any]]] = defaultdict(list)
         self._lock = threading.Lock()
 
     def ask(
@@ -49,6 +47,7 @@ class Deciders:
         *,
         is_ours: Callable[[BaseException], bool] = lambda _: False,
         is_reading: Callable[[], bool] = lambda: False,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> T:
         """Return what a plugin's ``call`` returns.
 
@@ -59,57 +58,75 @@ class Deciders:
             seconds: that it has.
             is_ours: tells what the core raised below the plugin, which passes as it is.
             is_reading: tells whether the core is just reading for it.
+            meanwhile: what the core does in the caller's thread while the plugin is at it; its time counts as well.
 
         Raises:
-            AxisorError: what it raised on purpose.
+            AxisorError: what it raised on purpose; or what ``meanwhile`` raised, where it raised nothing.
             Unavailable: the time was over while the core was reading for it.
             PluginError: it raised anything else, or was not back in time (``plugin_timeout``); the message begins with
                 distribution and version.
         """
         plugin = found.display_name
         try:
-            return self._ask(found, what, partial(told, plugin, what, call, is_ours), seconds, is_reading)
+            made = _Call(plugin, partial(told, plugin, what, call, is_ours), is_reading)
+            return self._ask(found, what, made, seconds, meanwhile)
         except PluginError:
             metrics.plugin_errors.add(plugin, "decide")
             raise
 
-    def _ask(self, found: Found, what: str, call: Callable[[], T], seconds: float, is_reading: Callable[[], bool]) -> T:
-        plugin = found.display_name
-        with self._lock:
-            if sum(not one.is_reading() for one in self._hung[plugin]) >= MOST_HUNG:
-                raise PluginError(f"{plugin}: {MOST_HUNG} earlier calls hang; not asked again", code="plugin_timeout")
-            decider = self._idle.pop() if self._idle else None
-        decider = decider or _Decider()
-        future: Future[T] = Future()
-        decider.work.put((contextvars.copy_context(), call, future))
+    def _ask(self, found: Found, what: str, call: _Call[T], seconds: float, meanwhile: Callable[[], object]) -> T:
+        decider = self._take(call.plugin)
+        until = time.monotonic() + seconds
+        decider.begin(call)
+        failure = _failure_of(meanwhile)
+        if not call.back.acquire(timeout=max(until - time.monotonic(), 0.0)):
+            was_reading = call.is_reading()
+            if self._gives_up(call):
+                if was_reading:
+                    raise Unavailable(f"What {call.plugin} reads took longer than {seconds:g} s")
+                if decider.thread is not None and found.module:
+                    decider.thread.stop(call, found.module.partition(".")[0])
+                raise PluginError(f"{call.plugin}: {what} took longer than {seconds:g} s", code="plugin_timeout")
         try:
-            error = future.exception(seconds)
-        except TimeoutError:
-            was_reading = is_reading()
-            self._give_up(plugin, decider, future, is_reading)
-            if was_reading:
-                raise Unavailable(f"What {plugin} reads took longer than {seconds:g} s") from None
-            if decider.thread is not None and found.module:
-                decider.thread.stop(future, found.module.partition(".")[0])
-            raise PluginError(f"{plugin}: {what} took longer than {seconds:g} s", code="plugin_timeout") from None
+            outcome = call.outcome()
+            if failure is not None:
+                raise failure
+            return outcome
+        finally:
+            del failure  # its traceback leads here: it must not keep itself
+
+    def _take(self, plugin: str) -> _Decider:
         with self._lock:
-            self._idle.append(decider)
-        if error is not None:
-            raise error
-        return future.result()
+            hung = self._hung.get(plugin)
+            if hung and sum(not one.is_reading() for one in hung) >= MOST_HUNG:
+                raise PluginError(f"{plugin}: {MOST_HUNG} earlier calls hang; not asked again", code="plugin_timeout")
+            if self._idle:
+                return self._idle.pop()
+        return _Decider(self._came_back)
 
-    def _give_up(self, plugin: str, decider: _Decider, future: Future[Any], is_reading: Callable[[], bool]) -> None:
-        hung = _Hung(is_reading)
+    def _gives_up(self, call: _Call[Any]) -> bool:
+        """Let nobody wait for a call any more; false where it has come back in this very moment."""
         with self._lock:
-            self._hung[plugin].append(hung)
+            if not call.is_over:
+                self._hung[call.plugin].append(call)
+            return not call.is_over
 
-        def back(_: Future[Any]) -> None:
-            with self._lock:
-                self._hung[plugin].remove(hung)
-                if not decider.is_stopped:
-                    self._idle.append(decider)  # else every slow call would cost a thread for good
+    def _came_back(self, decider: _Decider, call: _Call[Any]) -> None:
+        with self._lock:
+            call.is_over = True
+            hung = self._hung.get(call.plugin)
+            if hung and call in hung:
+                hung.remove(call)
+            if not decider.is_stopped:
+                self._idle.append(decider)  # one that was given up, too: else every slow call would cost a thread
 
-        future.add_done_callback(back)
+
+def _failure_of(call: Callable[[], object]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001  raised when the plugin is back: nobody would wait for it any more
+        return error
+    return None
 
 
 def told(plugin: str, what: str, call: Callable[[], T], is_ours: Callable[[BaseException], bool]) -> T:
@@ -141,27 +158,70 @@ def _plain(plugin: str, what: str, error: BaseException) -> AxisorError:
     return PluginError(f"{plugin}: {head} {message_of(junk or error, LONGEST_MESSAGE)}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Hung:
-    is_reading: Callable[[], bool]
+class _Call(Generic[T]):
+    """One call of a plugin's code, and what came of it.
+
+    Its hand-over is two bare locks, the thread's own and ``back``: a future, with its condition and its callbacks, is
+    as much work as most decisions.
+    """
+
+    __slots__ = ("back", "context", "error", "function", "is_over", "is_reading", "plugin", "result")
+
+    def __init__(self, plugin: str, function: Callable[[], T], is_reading: Callable[[], bool]) -> None:
+        self.plugin = plugin
+        self.function = function
+        self.is_reading = is_reading
+        self.context = contextvars.copy_context()
+        self.result: T
+        self.error: BaseException | None = None
+        self.is_over = False
+        self.back = threading.Lock()
+        self.back.acquire()
+
+    def make(self, thread: Stoppable) -> None:
+        """Make it, in its thread, and keep what comes of it."""
+        try:
+            self.result = thread.call(partial(self.context.run, self.function), self)
+        except BaseException as error:  # noqa: BLE001  it is raised where the answer is waited for
+            self.error = error
+
+    def outcome(self) -> T:
+        """Return what it returned, or raise what it raised."""
+        if self.error is None:
+            return self.result
+        try:
+            raise self.error
+        finally:
+            self.error = None  # its traceback leads here: it must not keep itself
 
 
 class _Decider:
-    def __init__(self) -> None:
-        self.work: SimpleQueue[tuple[contextvars.Context, Callable[[], Any], Future[Any]]] = SimpleQueue()
+    """A thread that makes one call after the other, and tells ``came_back`` after each."""
+
+    def __init__(self, came_back: Callable[[_Decider, _Call[Any]], None]) -> None:
         self.thread: Stoppable | None = None
+        self._came_back = came_back
+        self._next: _Call[Any] | None = None
+        self._work = threading.Lock()
+        self._work.acquire()
         threading.Thread(target=self._serve, name="axisor-decide", daemon=True).start()
 
     @property
     def is_stopped(self) -> bool:
         return self.thread is not None and self.thread.is_stopped
 
+    def begin(self, call: _Call[Any]) -> None:
+        """Have the thread make a call; only while it is idle."""
+        self._next = call
+        self._work.release()
+
     def _serve(self) -> None:
         self.thread = Stoppable()
         while not self.is_stopped:
-            context, call, future = self.work.get()
-            try:
-                future.set_result(self.thread.call(partial(context.run, call), future))
-            except BaseException as error:  # noqa: BLE001  it is told where the answer is waited for
-                future.set_exception(error)
-            del context, call, future
+            self._work.acquire()
+            call, self._next = self._next, None
+            assert call is not None
+            call.make(self.thread)
+            self._came_back(self, call)
+            call.back.release()  # last of all: who waits needs what this thread holds until it waits, too
+            del call

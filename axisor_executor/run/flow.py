@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from axisor_executor.errors import AxisorError, CircuitOpen, Throttled
+from axisor_executor.errors import AxisorError, CircuitOpen, Held, Throttled
+from axisor_executor.observe.logs import say
 from axisor_executor.storage.executions import Status, WaitFor
 
 LONGEST_HELD_BACK_SECONDS = 30.0
@@ -45,7 +46,7 @@ class Suspend(Exception):
 
     @property
     def holds_half_done(self) -> bool:
-        """Whether a half-done group is held, nobody knows how long: by a pause or an open breaker."""
+        """Whether a half-done group is held, nobody knows how long: by a pause, an open breaker or keys that fail."""
         return self.half_done and (self.wait_for == "paused" or isinstance(self.error, CircuitOpen))
 
     @property
@@ -55,6 +56,17 @@ class Suspend(Exception):
             return None
         shown = self.error.as_dict()
         return {**shown, "details": {**self.error.details, "halfDone": True}} if self.holds_half_done else shown
+
+
+def crashed(error: Exception, *, account_name: str, account_id: str | None) -> AxisorError:
+    """Log a mistake of ours, and return it as it is told: without a word of what went wrong."""
+    say.crash(f"Internal error for account {account_name}: {type(error).__name__}")
+    return AxisorError("Internal error; the log has the details", account_id=account_id)
+
+
+def waits_for(error: Held) -> WaitFor:
+    """Return what a run waits for that is held: a switch, or another execution that is not settled yet."""
+    return "reconcile" if error.code == "unresolved_action" else "paused"
 
 
 def held_back(error: Throttled | CircuitOpen, *, half_done: bool = False) -> Suspend:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from axisor_executor.errors import (
     AxisorError,
@@ -14,22 +14,24 @@ from axisor_executor.errors import (
     OutcomeUnknown,
     Refused,
     StaleData,
+    StorageError,
     Throttled,
     Unavailable,
 )
 from axisor_executor.run.acting import Acting
-from axisor_executor.run.flow import Suspend, held_back
+from axisor_executor.run.flow import Stop, Suspend, crashed, held_back, waits_for
 from axisor_executor.run.outcome import GroupOutcome, is_not_executed
+from axisor_executor.run.patience import is_past
 from axisor_executor.run.send import Sender
 from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.lineage import REOPEN_SECONDS
 from axisor_executor.storage.plans import Plan
 
 HELD_RETRY_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 1.0
-REOPEN_SECONDS = 300.0
-"""How long after a reduce's close its reopen is still tried; later the remainder stays closed, with an alert."""
 
 
 class Follower:
@@ -62,21 +64,25 @@ class Follower:
     def follow(self, run: Execution, outcomes: Iterable[GroupOutcome], acting: Acting) -> None:
         """Carry every group out as far as it goes.
 
-        A group that must wait does not keep the others from being carried out.
+        A group that must wait, or is not begun any more, does not keep the others from being carried out.
 
         Raises:
             Suspend: some group goes on later.
-            Stop: it is too late to begin one.
+            Stop: it is too late to begin one, and none goes on later.
             LeaseLost: another run has the account.
         """
         suspended: Suspend | None = None
+        stopped: Stop | None = None
         for outcome in outcomes:
             try:
                 self._carry_out_group(run, outcome, acting)
             except Suspend as pause:
                 suspended = suspended or pause
-        if suspended is not None:
-            raise suspended
+            except Stop as stop:
+                stopped = stopped or stop
+        early = suspended or stopped
+        if early is not None:
+            raise early
 
     def _carry_out_group(self, run: Execution, outcome: GroupOutcome, acting: Acting) -> None:
         """Carry the steps out in order, and none behind one that was refused, superseded or is unknown."""
@@ -99,28 +105,29 @@ class Follower:
         if index == 0:
             self.check_age()
         try:
-            if index > 0:
-                _check_deadline(run, outcome)
+            _check_deadline(self.storage, run, outcome, index)
             _check_same_user(outcome, acting)
             return self.sender.send(run, step, acting, self.plan)
         except (Throttled, CircuitOpen) as error:
             raise held_back(error, half_done=index > 0) from None
         except (Unavailable, StaleData) as error:
-            delay = self.next_try(error) if index == 0 else HELD_RETRY_SECONDS
+            delay = self.next_try(error) if index == 0 else _next_try_behind(error)
             if delay is None:
                 return self._deny(run, step, error)
             raise Suspend("retry", delay, error=error, spends_try=index == 0) from None
         except Held as error:
-            wait_for = "reconcile" if error.code == "unresolved_action" else "paused"
-            raise Suspend(wait_for, HELD_RETRY_SECONDS, error=error, half_done=index > 0) from None  # type: ignore[arg-type]
+            raise Suspend(waits_for(error), HELD_RETRY_SECONDS, error=error, half_done=index > 0) from None
         except OutcomeUnknown as error:
             raise Suspend("reconcile", FIRST_LOOK_SECONDS, error=error) from None
         except Changed as error:
             raise Suspend("retry", 0.0, error=error) from None
-        except LeaseLost:
+        except (LeaseLost, StorageError, *BROKEN):
             raise
         except AxisorError as error:
             return self._deny(run, step, error)
+        except Exception as error:  # noqa: BLE001  what goes wrong with one group must not be the end of the others
+            name, account_id = acting.account.name, acting.account.id
+            return self._deny(run, step, crashed(error, account_name=name, account_id=account_id))
 
     def _deny(self, run: Execution, step: LedgerAction, error: AxisorError) -> bool:
         if self.plan is not None:
@@ -129,19 +136,24 @@ class Follower:
         return False
 
 
-def is_overdue(run: Execution, began: datetime) -> bool:
+def _next_try_behind(error: AxisorError) -> float | None:
+    """Return when a step behind the first is tried again; what others have changed is for the next job to decide on."""
+    return None if error.code == "position_changed" else HELD_RETRY_SECONDS
+
+
+def is_overdue(storage: Storage, run: Execution, began: datetime) -> bool:
     """Whether it is too late for what is left of a group that began then (a person's retry gives new time)."""
     until = began + timedelta(seconds=REOPEN_SECONDS)
-    return datetime.now(UTC) > max(until, run.expires_at or until)
+    return is_past(max(until, run.expires_at or until), storage.now)
 
 
-def _check_deadline(run: Execution, outcome: GroupOutcome) -> None:
+def _check_deadline(storage: Storage, run: Execution, outcome: GroupOutcome, index: int) -> None:
     """Let no remainder be opened long after its close: it was meant for another market.
 
     Raises:
         Refused: it is too late (``reopen_too_late``).
     """
-    if is_overdue(run, outcome.steps[0].created_at):
+    if index > 0 and is_overdue(storage, run, outcome.steps[0].created_at):
         raise Refused(f"more than {REOPEN_SECONDS:g} s have passed since the group began", code="reopen_too_late")
 
 
@@ -151,7 +163,7 @@ def _check_same_user(outcome: GroupOutcome, acting: Acting) -> None:
     Raises:
         Refused: the account's key belongs to somebody else now (``exchange_user_changed``).
     """
-    if outcome.steps[0].exchange_user_id not in (None, acting.exchange_user_id):
+    if outcome.steps[0].exchange_user_id not in (None, acting.owner()):
         raise Refused(
             f"the key of account {acting.account.name} belongs to another exchange user than at the first step",
             code="exchange_user_changed",

@@ -78,6 +78,10 @@ class LentReads:
         """Return what this automation has opened since then, or may have opened."""
         return tuple(self._read(lambda: self._reads.own_entries(since)))
 
+    def acted_on(self, since: datetime) -> tuple[str, ...]:
+        """Return which trades this automation has acted on since then."""
+        return tuple(self._read(lambda: self._reads.acted_on(since)))
+
     def current_id(self, trade_id: str) -> str:
         """Return the id that a trade has now."""
         return self._read(lambda: self._reads.current_id(trade_id))

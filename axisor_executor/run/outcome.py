@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from axisor_executor.automation import Act, CloseCrossPosition, ClosePosition, Group, OpenPosition
@@ -14,6 +15,8 @@ from axisor_executor.storage.executions import Execution
 
 GroupStatus = Literal["completed", "pending", "failed", "uncertain", "open"]
 NOT_EXECUTED = "not_executed"
+TOLD = "told"
+"""Where a plan has the actions that were told before a person had its execution tried again: by ``seq``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class GroupOutcome:
     steps: tuple[LedgerAction, ...] = ()
     error: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    is_told: bool = False
+    """Whether an end of the execution has told all of it already, before a person had it tried again."""
 
     @property
     def key(self) -> str:
@@ -41,6 +46,11 @@ class GroupOutcome:
     def was_sent(self) -> bool:
         """Whether any request left for it."""
         return any(step.was_sent for step in self.steps)
+
+    @property
+    def binds(self) -> bool:
+        """Whether it has come to something that is to be told, whatever comes after: an effect, or a definite no."""
+        return self.touched or (self.was_sent and not self.proven_not_executed)
 
     @property
     def is_dry_run(self) -> bool:
@@ -80,33 +90,69 @@ def is_not_executed(step: LedgerAction) -> bool:
 
 def outcomes_of(plan: Act, ledger: Iterable[LedgerAction], version: int) -> list[GroupOutcome]:
     """Return the outcome of each group of one version of the plan."""
+    if not plan.groups:
+        return []
     latest: dict[tuple[int, int], LedgerAction] = {}
     for action in ledger:
         if action.plan_version == version:
             latest[action.group_index, action.step_index] = action
+    plan_is_told = any(action.is_told for action in latest.values())
     outcomes = []
     for index, group in enumerate(plan.groups):
         steps = tuple(latest[index, step] for step in range(len(group.actions)) if (index, step) in latest)
-        outcomes.append(_outcome(group, index, steps))
+        is_told = plan_is_told and all(step.is_told for step in steps if step.was_sent)
+        outcomes.append(replace(_outcome(group, index, steps), is_told=is_told))
     return outcomes
 
 
 def merge(older: Sequence[GroupOutcome], newer: Sequence[GroupOutcome]) -> list[GroupOutcome]:
-    """Return the groups of all versions: what an older plan touched stays, the newer decides the rest."""
-    kept = [outcome for outcome in older if outcome.touched]
-    keys = {outcome.key for outcome in kept}
-    return [*kept, *(outcome for outcome in newer if outcome.key not in keys)]
+    """Return the groups of all versions: what an older plan touched stays, and what the newer does not decide on."""
+    if not older:
+        return list(newer)
+    decided = {outcome.key for outcome in newer}
+    kept = {outcome.key: outcome for outcome in older if outcome.touched or outcome.key not in decided}
+    return [*kept.values(), *(outcome for outcome in newer if outcome.key not in kept)]
+
+
+def lost_of(outcomes: Iterable[GroupOutcome]) -> Counter[str]:
+    """Return how many requests for each group were proven never to have been carried out, since a person's retry."""
+    return Counter(outcome.key for outcome in outcomes if outcome.proven_not_executed and not outcome.is_told)
+
+
+def without(decision: Act, kept: Sequence[GroupOutcome]) -> Act:
+    """Leave out of a decision what is kept of earlier ones; what replaced a trade counts as that trade."""
+    keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
+    return replace(decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys))
 
 
 def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerAction]) -> list[GroupOutcome]:
-    """Return what became of the groups that a plan before the present one has touched."""
-    older: list[GroupOutcome] = []
+    """Return what became of the groups of which something was sent before the present plan, one plan after the other.
+
+    What failed before a person had the execution tried again is decided anew, and not among them.
+    """
     if all(action.plan_version == run.plan_version for action in ledger):
-        return older
+        return []
+    older: list[GroupOutcome] = []
     for stored in executions.old_plans(storage, run.id):
         if stored["decision"] == "act" and stored["version"] < run.plan_version:
-            older = merge(older, outcomes_of(Act.from_dict(stored), ledger, stored["version"]))
-    return [outcome for outcome in older if outcome.touched]
+            older += outcomes_of(Act.from_dict(stored), ledger, stored["version"])
+    return [outcome for outcome in older if outcome.touched or (outcome.was_sent and not outcome.is_told)]
+
+
+def ledger_of(storage: Storage, run: Execution) -> list[LedgerAction]:
+    """Return all actions of an execution, those marked that were told before a person had it tried again."""
+    ledger = actions.of(storage, run.id)
+    plans = [run.plan, *(executions.old_plans(storage, run.id) if run.plan_version > 1 else ())]
+    told = {seq for plan in plans if plan is not None for seq in plan.get(TOLD, ())}
+    return [replace(action, is_told=action.seq in told) for action in ledger] if told else ledger
+
+
+def as_told(run: Execution, ledger: Iterable[LedgerAction]) -> Execution:
+    """Return an ended execution with what its end has told noted in its plan."""
+    if run.plan is None:
+        return run
+    told = [action.seq for action in ledger if action.was_sent and not action.is_unsettled]
+    return replace(run, plan={**run.plan, TOLD: told})
 
 
 def present_plan(run: Execution) -> Act:
@@ -119,7 +165,7 @@ def present_plan(run: Execution) -> Act:
 def merged_outcomes(storage: Storage, run: Execution) -> tuple[Act, list[GroupOutcome]]:
     """Return the present plan and what became of every group of all plans."""
     plan = present_plan(run)
-    ledger = actions.of(storage, run.id)
+    ledger = ledger_of(storage, run)
     return plan, merge(older_outcomes(storage, run, ledger), outcomes_of(plan, ledger, run.plan_version))
 
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from axisor_executor.errors import AxisorError
 from axisor_executor.run.flow import Stop
 from axisor_executor.settings import RetryPolicy
-from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution
 
 
-class Patience:
-    """That of one run."""
+def is_past(limit: datetime, now: Callable[[], datetime]) -> bool:
+    """Whether it is later than that, by this machine's clock and by the database's (``now``), which is asked only then.
 
-    def __init__(self, run: Execution, policy: RetryPolicy) -> None:
+    A machine that is ahead would give up what could still be done.
+    """
+    return datetime.now(UTC) > limit and now() > limit
+
+
+class Patience:
+    """That of one run; ``now`` asks the database's clock."""
+
+    def __init__(self, run: Execution, policy: RetryPolicy, now: Callable[[], datetime]) -> None:
         self._run = run
         self._policy = policy
+        self._now = now
 
     def check_age(self) -> None:
         """Raise where it is too late for a first request.
@@ -41,11 +49,10 @@ class Patience:
         delay = max(delay, getattr(error, "retry_after", None) or 0.0)
         return None if self._is_late(delay) else delay
 
-    def may_decide_again(self, ledger: Iterable[LedgerAction]) -> bool:
-        """Return whether what was proven never to have been carried out may be decided anew."""
-        lost = sum(1 for action in ledger if (action.error or {}).get("code") == "not_executed")
+    def may_decide_again(self, lost: int) -> bool:
+        """Return whether a group may be decided anew of which ``lost`` requests never took effect, as was proven."""
         return self._run.tries + lost < self._policy.tries and not self._is_late()
 
     def _is_late(self, seconds: float = 0.0) -> bool:
         expires = self._run.expires_at
-        return expires is not None and datetime.now(UTC).timestamp() + seconds > expires.timestamp()
+        return expires is not None and is_past(expires - timedelta(seconds=seconds), self._now)

@@ -1,7 +1,7 @@
 """What a plugin gives back becomes plain values of ours before the core looks at it, or is refused as junk.
 
-A decision goes through the JSON form in which the ledger keeps it. So the plan that is checked is the plan that is
-stored and sent, whatever class, property or shared list the plugin made it of.
+A decision becomes what the JSON form in which the ledger keeps it would give back. So the plan that is checked is the
+plan that is stored and sent, whatever class, property or shared list the plugin made it of.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from axisor_executor import errors
@@ -25,6 +26,7 @@ from axisor_executor.automation import (
 )
 from axisor_executor.automation.handler import ALL_SATS
 from axisor_executor.errors import AxisorError, Unavailable
+from axisor_executor.run.anew import made_anew
 
 LONGEST_DECISION = 2_000_000
 """Characters of a decision's JSON: thousands of trades with their facts."""
@@ -47,6 +49,14 @@ _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The spend guards of a config, ``None`` for those that it has not (see ``SpendGuards``)."""
+
+    cooldown_seconds: int | None = None
+    max_daily_add_margin: int | None = None
+
+
 class Junk(Exception):
     """What a plugin gave back makes no sense; the message goes on after what it was asked."""
 
@@ -59,19 +69,28 @@ def plain_decision(decision: object) -> Act | Wait:
     """
     if not isinstance(decision, (Act, Wait)):
         raise Junk(f"returned {type(decision).__name__}, not a decision")
+    plain = made_anew(decision) or through_json(decision)
+    problem = _problem(plain) if isinstance(plain, Act) else None
+    if problem is not None:
+        raise Junk(f"returned {problem}")
+    return plain
+
+
+def through_json(decision: Act | Wait) -> Act | Wait:
+    """Return what the ledger would give back of a decision.
+
+    Raises:
+        Junk: it would take nothing, or nothing that could be carried out.
+    """
     stored = _stored(decision)
     if isinstance(decision, Wait):
         if not _is_name(stored["reason"]) or not isinstance(stored["facts"], dict):
             raise Junk("returned Wait without a reason, or with facts that are no mapping")
         return Wait(stored["reason"], stored["facts"])
     try:
-        act = Act.from_dict(stored)
+        return Act.from_dict(stored)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise Junk(f"returned Act that can't be carried out: {type(error).__name__}: {error}") from None
-    problem = _problem(act)
-    if problem is not None:
-        raise Junk(f"returned {problem}")
-    return act
 
 
 def plain_config(
@@ -88,14 +107,24 @@ def plain_config(
     config: Any = handler.parse_config(raw, action)
     if not isinstance(config, AutomationConfig):
         raise Junk(f"parse_config() returned {type(config).__name__}, not an AutomationConfig")
-    for key in SpendGuards.model_fields:
-        value = getattr(config, key, None)
-        if value is not None and (type(value) is not int or value <= 0):
-            raise Junk(f"parse_config() returned a config with {key} {_shown(value)}, not a whole number above 0")
+    plain_guards(config)
     ignored: Any = handler.ignored(raw, action)
     if not isinstance(ignored, (tuple, list, set, frozenset)) or not all(isinstance(one, str) for one in ignored):
         raise Junk(f"ignored() returned {_shown(ignored)}, not a tuple of keys")
     return str(action), config, tuple(str(one) for one in ignored)
+
+
+def plain_guards(config: AutomationConfig) -> Guards:
+    """Return a config's spend guards.
+
+    Raises:
+        Junk: one is none.
+    """
+    found = {key: getattr(config, key, None) for key in SpendGuards.model_fields}
+    for key, value in found.items():
+        if value is not None and (type(value) is not int or value <= 0):
+            raise Junk(f"parse_config() returned a config with {key} {_shown(value)}, not a whole number above 0")
+    return Guards(**found)
 
 
 def plain_error(error: AxisorError) -> AxisorError:

@@ -9,10 +9,11 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from axisor_executor.automation import OpenPosition, OwnEntry
-from axisor_executor.errors import StaleData
+from axisor_executor.errors import Held, StaleData
 from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, ExchangeClient, Page, Trade
 from axisor_executor.exchange.prices import SharedTicker
 from axisor_executor.observe import metrics
+from axisor_executor.run import spend
 from axisor_executor.storage import actions, lineage
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
@@ -35,6 +36,7 @@ class LiveReads:
         exchange: str,
         account_id: str,
         automation_id: str,
+        execution_id: str,
         max_price_age: float,
     ) -> None:
         self._client = client
@@ -43,8 +45,10 @@ class LiveReads:
         self._exchange = exchange
         self._account_id = account_id
         self._automation_id = automation_id
+        self._execution_id = execution_id
         self._max_price_age = max_price_age
         self._kept: dict[str, Any] = {}
+        self._lines: dict[tuple[str, str], str] = {}  # never handed on: a late answer may add to one
         self._first_read_at = 0.0
         self.seen: dict[str, Any] = {}
 
@@ -65,12 +69,15 @@ class LiveReads:
         return price
 
     def running(self) -> Sequence[Trade]:
-        """Return the running trades."""
+        """Return the running trades; anew when the open orders were read meanwhile, of which one may run by now."""
         trades: Sequence[Trade] = self._once("running", lambda: self._client.running_trades().value)
         return trades
 
     def open_orders(self) -> Sequence[Trade]:
         """Return the limit orders that are not filled."""
+        if "open" not in self._kept:
+            for trade in self._kept.pop("running", ()):  # in a trade's own order, or one that is filled now is missed
+                self.saw(trade)
         trades: Sequence[Trade] = self._once("open", lambda: self._client.open_trades().value)
         return trades
 
@@ -79,7 +86,17 @@ class LiveReads:
 
         Raises:
             StaleData: the history is too long to be searched to its end.
+            Held: it was closed to be reduced, and its remainder is owed, or not known yet (``unresolved_action``).
         """
+        owing = lineage.unresolved(self._storage, self._account_id, trade_id, but=self._execution_id)
+        if owing is not None:
+            raise Held(
+                f"Trade {trade_id} was closed to be reduced: what execution {owing} makes of its remainder is not "
+                "known yet",
+                code="unresolved_action",
+                account_id=self._account_id,
+                details={"executionId": owing},
+            )
         found: Trade | None = self._once(f"finished:{trade_id}", lambda: self._find_finished(trade_id))
         return found
 
@@ -101,12 +118,15 @@ class LiveReads:
 
     def own_trades(self) -> Sequence[Trade]:
         """Return the running trades and open orders that this automation opened, or that replaced those."""
-        trades = {trade.id: trade for trade in (*self.running(), *self.open_orders())}
+        trades = {trade.id: trade for read in (self.open_orders, self.running) for trade in read()}
         own = actions.opened_by(
             self._storage,
             self._automation_id,
             trade_ids=lineage.ancestors(self._storage, self._account_id, trades),
-            client_ids={trade.client_id: trade.id for trade in trades.values() if trade.client_id},
+            # Another program's may hold what no database takes, such as a NUL.
+            client_ids={
+                one.client_id: one.id for one in trades.values() if one.client_id and one.client_id.isprintable()
+            },
         )
         return [trade for trade in trades.values() if trade.id in own]
 
@@ -123,18 +143,26 @@ class LiveReads:
         self.seen["ownEntries"] = [_shown_entry(entry) for entry in entries]
         return entries
 
+    def acted_on(self, since: datetime) -> Sequence[str]:
+        """Return which trades this automation has acted on since then, or may have acted on."""
+        ledger = spend.Ledger(self._storage, self._automation_id, self._account_id)
+        done = ledger.recent((datetime.now(UTC) - since).total_seconds())
+        self.seen["actedOn"] = trades = sorted(spend.touched(ledger, done) - {""})
+        return trades
+
     def current_id(self, trade_id: str) -> str:
         """Return the id that a trade has now."""
-        return lineage.current_id(self._storage, self._account_id, trade_id)
+        return self._line("current", lineage.current_id, trade_id)
 
     def original_id(self, trade_id: str) -> str:
         """Return the id that a trade had before it was reduced for the first time."""
-        return lineage.original_id(self._storage, self._account_id, trade_id)
+        return self._line("original", lineage.original_id, trade_id)
 
     def forget(self) -> None:
         """Read everything anew from now on; what was seen stays in the record."""
         self.record()
         self._kept.clear()
+        self._lines.clear()
 
     def refresh(self, oldest_seconds: float) -> None:
         """Forget what was read longer ago than this."""
@@ -170,6 +198,12 @@ class LiveReads:
                 self._first_read_at = time.monotonic()
             self._kept[key] = read()
         return self._kept[key]
+
+    def _line(self, end: str, read: Callable[[Storage, str, str], str], trade_id: str) -> str:
+        found = self._lines.get((end, trade_id))
+        if found is None:
+            found = self._lines[end, trade_id] = read(self._storage, self._account_id, trade_id)
+        return found
 
     def _find_finished(self, trade_id: str) -> Trade | None:
         for read in (self._client.closed_trades, self._client.canceled_trades):

@@ -13,7 +13,8 @@ from axisor_executor.observe.finished import Finished
 from axisor_executor.observe.logs import run_line, say, timestamp
 from axisor_executor.plugins import Registry
 from axisor_executor.run.flow import Suspend
-from axisor_executor.run.result import Ended, Subject
+from axisor_executor.run.outcome import GroupOutcome
+from axisor_executor.run.result import Ended, Subject, dropped
 
 _ALERTS: dict[str, tuple[Kind, Severity]] = {
     "credentials_missing": ("credential_failure", "error"),
@@ -48,6 +49,9 @@ def tell(registry: Registry, alerts: AlertDesk, subject: Subject, ended: Ended, 
     name = subject.account_name or subject.run.account_name or "unknown"
     tracing.note(ended.status, (ended.error or {}).get("code"))
     _human_line(ended, title, name)
+    for outcome in ended.outcomes:
+        if dropped(outcome):
+            say.warning(_unprotected(outcome, name))
     run_line(
         {
             "timestamp": timestamp(),
@@ -164,7 +168,17 @@ def _alerts(subject: Subject, ended: Ended, name: str) -> list[Alert]:
         if kind is not None:
             topic = _topic(subject, kind[0], str(error.get("code")), trade_id)
             found.append(_alert(subject, ended, *kind, str(error.get("message")), trade_id, topic))
+    for outcome in ended.outcomes:
+        if "stoploss" in dropped(outcome):
+            trade_id, message = outcome.new_trade_id, _unprotected(outcome, name)
+            topic = _topic(subject, "unguarded_trade", "", trade_id)
+            found.append(_alert(subject, ended, "unguarded_trade", "error", message, trade_id, topic))
     return found
+
+
+def _unprotected(outcome: GroupOutcome, name: str) -> str:
+    reasons = "; ".join(f"{what} {why}" for what, why in dropped(outcome).items())
+    return f"Position {outcome.group.trade_id} on account {name} was reopened as {outcome.new_trade_id}: {reasons}"
 
 
 def _topic(subject: Subject, kind: Kind, code: str, trade_id: str | None) -> str | None:

@@ -5,6 +5,7 @@ Used twice: when a job is taken (to know lane and account) and when it runs (eve
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from axisor_executor.observe.logs import say
 from axisor_executor.plugins import Registered, Registry
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.run.flow import Stop
+from axisor_executor.run.plain import Guards
 from axisor_executor.run.reading import KeptConfigs, read
 from axisor_executor.storage import accounts
 from axisor_executor.storage.accounts import Account, Automation
@@ -30,13 +32,15 @@ LANE_SECONDS = 2.0
 """How long a plugin's own choice of the action may hold up whoever hands a job over."""
 
 _warned: LRUCache[tuple[str, tuple[str, ...]], bool] = LRUCache(10_000)
+_warning = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """A job that may run: whose, where, by which handler, and with which validated config.
 
-    ``config_version`` is the row's; ``config`` is of the handler's.
+    ``config_version`` and ``config_hash`` are the row's; ``config`` is of the handler's version, ``guards`` are its
+    spend guards.
     """
 
     automation: Automation
@@ -45,17 +49,21 @@ class Resolved:
     action: str
     config: AutomationConfig
     config_version: int
+    config_hash: str
+    guards: Guards
 
 
-def find(storage: Storage, job: Job, *, auto_migrate: bool) -> Automation:
+def find(storage: Storage, job: Job, *, auto_migrate: bool, known: Automation | None = None) -> Automation:
     """Return the job's automation, bound to an account; an unbound one of a one-account user is bound first.
+
+    ``known``: the automation, where it was just read.
 
     Raises:
         NotFound: automation or account are not there, or are another user's (never told apart).
         AxisorError: the automation has no account (400, ``account_missing``).
     """
     say.debug(f"Getting automation {job.automation_id} for user {job.user_id}")
-    found = accounts.automation(storage, job.automation_id)
+    found = known or accounts.automation(storage, job.automation_id)
     if found is None or found.user_id != job.user_id:
         raise NotFound(f"Automation {job.automation_id} not found", code="automation_not_found")
     if found.account_id is None and auto_migrate:
@@ -106,18 +114,23 @@ def resolve(
         UnknownAutomationType, InvalidConfig, InvalidJob: nothing can be decided.
     """
     registered, raw = _registered(registry, found)
-    text = json_text(raw)
+    text = found.config_text or json_text(raw)
     known = None if kept is None else kept.get(registered.handler, found.id, job.action, text)
     if known is None:
         reading = partial(read, registered.handler, raw, job.action)
         known = deciders.ask(registered.found, "reading the config", reading, seconds)
         if kept is not None:
             kept.keep(registered.handler, found.id, job.action, text, known)
-    ignored = known.ignored
-    if ignored and _warned.setdefault((found.id, ignored), True) is True:
-        _warned[found.id, ignored] = False
-        say.warning(f"Automation {found.id}: nothing acts on {', '.join(ignored)} in its config")
-    return Resolved(found, account, registered, known.action, known.config, known.version)
+    if known.ignored and _is_news(found.id, known.ignored):
+        say.warning(f"Automation {found.id}: nothing acts on {', '.join(known.ignored)} in its config")
+    return Resolved(found, account, registered, known.action, known.config, known.version, known.hash, known.guards)
+
+
+def _is_news(automation_id: str, ignored: tuple[str, ...]) -> bool:
+    with _warning:
+        is_news = (automation_id, ignored) not in _warned
+        _warned[automation_id, ignored] = True
+    return is_news
 
 
 def is_dry_run(found: Automation) -> bool:

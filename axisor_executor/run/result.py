@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -102,7 +102,7 @@ def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ende
     status = _overall(outcomes)
     error = next((outcome.error for outcome in outcomes if outcome.error), None)
     result = subject.head(status, plan.action)
-    if plan.lists_trades:
+    if plan.lists_trades or len(outcomes) > 1:
         result["trades"] = [_listed(outcome) for outcome in outcomes]
         if plan.facts:
             result["result"] = _with({"status": status}, jsonable(plan.facts))
@@ -114,7 +114,7 @@ def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ende
             result["result"] = _with({"status": status, "tradeId": result["tradeId"]}, nested)
     if error is not None:
         result["error"] = error = subject.about(error)
-    log = tuple(_entry(subject, outcome) for outcome in outcomes if outcome.was_sent or outcome.status == "failed")
+    log = _entries(subject, (one for one in outcomes if one.was_sent or one.status == "failed"))
     return Ended(status, result, error, log, outcomes=tuple(outcomes))
 
 
@@ -129,7 +129,7 @@ def rehearsed(subject: Subject, ended: Ended) -> Ended:
     requests = [_unsent(step) for outcome in ended.outcomes for step in outcome.steps if step.is_rehearsed]
     if requests:
         result["requests"] = requests
-    return replace(ended, result=result, trade_log=tuple(_entry(subject, outcome) for outcome in live))
+    return replace(ended, result=result, trade_log=_entries(subject, live))
 
 
 def _unsent(step: LedgerAction) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _nested(plan: Act, outcome: GroupOutcome) -> dict[str, Any]:
             nested["orderId"] = step.answer["id"]
     if outcome.is_half_done:
         nested["reopened"] = False
-    return nested
+    return _with_dropped(nested, outcome)
 
 
 def _with(own: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,12 +174,34 @@ def _listed(outcome: GroupOutcome) -> dict[str, Any]:
         listed["reopened"] = False
     if outcome.error is not None:
         listed["error"] = outcome.error
-    return listed
+    return _with_dropped(listed, outcome)
+
+
+def dropped(outcome: GroupOutcome) -> dict[str, str]:
+    """Return the stop loss and take profit that a remainder was to have and was opened without, by name, and why."""
+    found = {}
+    for step in outcome.steps:
+        decided = outcome.group.actions[step.step_index]
+        for name in ("stoploss", "takeprofit") if step.status == "confirmed" else ():
+            value = getattr(decided, name, None)
+            if value is not None and getattr(step.action, name) is None:
+                found[name] = f"{value} was no longer valid at the price at which the remainder was opened"
+    return found
+
+
+def _with_dropped(facts: dict[str, Any], outcome: GroupOutcome) -> dict[str, Any]:
+    lost, before = dropped(outcome), facts.get("dropped")
+    return {**facts, "dropped": {**(before if isinstance(before, Mapping) else {}), **lost}} if lost else facts
+
+
+def _entries(subject: Subject, outcomes: Iterable[GroupOutcome]) -> tuple[Entry, ...]:
+    """Return what the TradeLog does not have yet: nothing that was told before a person's retry counts twice."""
+    return tuple(_entry(subject, outcome) for outcome in outcomes if not outcome.is_told)
 
 
 def _entry(subject: Subject, outcome: GroupOutcome) -> Entry:
     error = outcome.error
-    done = [step for step in outcome.steps if step.status == "confirmed"]
+    done = [step for step in outcome.steps if step.status == "confirmed" and not step.is_told]
     return Entry(
         user_id=subject.run.user_id,
         automation_id=subject.run.automation_id,
@@ -228,7 +250,7 @@ def _amount(done: Sequence[LedgerAction]) -> int | None:
         if step.answer and isinstance(step.action, (OpenPosition, ClosePosition)):
             return int(step.answer["margin"])
         if isinstance(step.action, CrossAction):
-            return realised(step)[1]
+            return _sum(realised(one)[1] for one in done)
     return None
 
 

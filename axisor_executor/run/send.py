@@ -38,6 +38,7 @@ from axisor_executor.reconcile import baseline_of
 from axisor_executor.run import points
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.cross import call_cross, position_for
+from axisor_executor.run.outcome import present_plan
 from axisor_executor.run.reads import shown
 from axisor_executor.run.rehearse import rehearse
 from axisor_executor.storage import actions, sending
@@ -105,12 +106,13 @@ class Sender:
         if target is not None and _is_over(target):
             actions.deny(self.storage, run, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
             return False
-        ready = dataclasses.replace(planned, action=self._prepared(planned.action, acting))
+        prepared = self._prepared(run, planned, acting)
+        ready = planned if prepared is planned.action else dataclasses.replace(planned, action=prepared)
         self._check_clock(acting.client)
         about = Sending(
             timestamp_ms=int(self.clock() * 1000),
             baseline=baseline_of(target),
-            exchange_user_id=acting.exchange_user_id,
+            exchange_user_id=acting.owner(),
             key_fingerprint=acting.fingerprint,
         )
         if planned.dry_run:
@@ -120,10 +122,9 @@ class Sender:
             sending.rehearse(self.storage, run, ready, about, request, account=acting.account)
             say.info(f"Dry run: {ready.action.kind} was not sent for account {acting.account.name}", mark="🧪")
             return True
-        sending.begin(self.storage, run, ready, about, account=acting.account, plan=plan)
+        sent = sending.begin(self.storage, run, ready, about, account=acting.account, plan=plan)
         points.reached("sending")
-        self._check_punctual(ready, about.timestamp_ms)
-        sent = dataclasses.replace(ready, status="sending", **dataclasses.asdict(about))
+        self._check_punctual(sent, about.timestamp_ms)
         return self._transmit(sent, acting, plan)
 
     def _require_live(self, planned: LedgerAction) -> None:
@@ -174,25 +175,32 @@ class Sender:
 
         Raises:
             NotFound: this account has no such trade.
-            StaleData: the cross position is not the one that was decided on any more.
+            StaleData: the cross position is not the one that was decided on any more; or the history can't be searched.
+            Unavailable: it can't be read.
+            Held: nobody can say yet whether it is over.
         """
         if isinstance(action, CrossAction):
             return position_for(action, acting.reads)
         if action.target is None:
             return None
-        for read in (acting.reads.running, acting.reads.open_orders):
+        # Running anew after the orders: one of them may have been filled in between.
+        for read in (acting.reads.running, acting.reads.open_orders, acting.reads.running):
             for trade in read():
                 if trade.id == action.target:
                     return trade
-        closed = _closed_meanwhile(action, acting)
-        if closed is not None:
-            return closed
+        if isinstance(action, ClosePosition):
+            closed = acting.reads.finished(action.trade_id)
+            if closed is not None and _is_over(closed):
+                return closed
         raise NotFound(f"Trade {action.target} is not running on account {acting.account.name}", code="trade_not_found")
 
-    def _prepared(self, action: Action, acting: Acting) -> Action:
-        if isinstance(action, OpenPosition) and action.replaces is not None:
-            return prepare_reopen(action, acting.reads.price_now())
-        return action
+    def _prepared(self, run: Execution, planned: LedgerAction, acting: Acting) -> Action:
+        """Return the action as it can be sent now; a reopen as it was decided on, whatever was tried of it before."""
+        if isinstance(planned.action, OpenPosition) and planned.action.replaces is not None:
+            decided = present_plan(run).groups[planned.group_index].actions[planned.step_index]
+            assert isinstance(decided, OpenPosition)
+            return prepare_reopen(decided, acting.reads.price_now())
+        return planned.action
 
     def _check_punctual(self, ready: LedgerAction, timestamp_ms: int) -> None:
         """Send nothing when this thread was held up after the commit: the world has moved on since."""

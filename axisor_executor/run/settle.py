@@ -11,7 +11,7 @@ from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, Throttled, Unavailable
 from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
 from axisor_executor.observe.logs import say
-from axisor_executor.reconcile import Observation, Verdict, judge, request_is_dead
+from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
 from axisor_executor.run.reads import search, shown
@@ -22,16 +22,19 @@ from axisor_executor.storage.executions import Execution
 FIRST_LOOK_SECONDS = 1.0
 SLOWEST_LOOK_SECONDS = 60.0
 GIVE_UP_AFTER = timedelta(hours=1)
-_LOOK_BACK = timedelta(minutes=1)  # how far before the signed instant a history is searched: clocks differ
+_LOOK_BACK = timedelta(minutes=2)  # how far before the signed instant a history is searched: clocks differ
 
 
 class Settler:
     """Settles the unsettled actions of an execution, asking with the account that is recorded in each."""
 
-    def __init__(self, opener: Accounts, *, window_seconds: float, margin_seconds: float) -> None:
+    def __init__(
+        self, opener: Accounts, *, window_seconds: float, margin_seconds: float, max_skew_seconds: float
+    ) -> None:
         self.opener = opener
         self.window_seconds = window_seconds
         self.margin_seconds = margin_seconds
+        self.max_skew_seconds = max_skew_seconds
 
     def settle(self, run: Execution, unsettled: list[LedgerAction]) -> None:
         """Judge every unsettled action. Those that stay ``unknown`` when this returns are uncertain for good.
@@ -91,20 +94,15 @@ class Settler:
         if account is None:
             return Verdict("uncertain", f"account {sent.account_id} is not there any more")
         acting = self.opener.open(account, sent.automation_id, "protect")
-        if acting.exchange_user_id != sent.exchange_user_id:
+        if acting.owner() != sent.exchange_user_id:
             return Verdict("uncertain", "the account's key now belongs to another exchange user, who can't answer")
-        seen = observe(sent, acting)
-        dead = request_is_dead(
-            sent.timestamp_ms or 0, seen.server_time, window=self.window_seconds, margin=self.margin_seconds
+        request = SignedRequest(
+            sent.timestamp_ms or 0,
+            window=self.window_seconds,
+            margin=self.margin_seconds,
+            max_skew=self.max_skew_seconds,
         )
-        return judge(
-            sent.action,
-            sent.baseline or {},
-            seen,
-            timestamp_ms=sent.timestamp_ms or 0,
-            dead=dead,
-            client_id=sent.client_id,
-        )
+        return judge(sent.action, sent.baseline or {}, observe(sent, acting), request, client_id=sent.client_id)
 
 
 def commit(opener: Accounts, sent: LedgerAction, verdict: Verdict) -> bool:

@@ -7,7 +7,7 @@ ledger says was done, or may have been done, before; in a backtest, against what
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from axisor_executor.automation import Act, Action, AddMargin, Decision, Group, OpenPosition, Wait
@@ -41,7 +41,7 @@ def guard(storage: Storage, decision: Act, resolved: Resolved) -> Decision:
     Raises:
         Refused: as :func:`hold_back`.
     """
-    return hold_back(_Ledger(storage, resolved), decision, resolved)
+    return hold_back(Ledger(storage, resolved.automation.id, resolved.account.id), decision, resolved)
 
 
 def hold_back(past: Past, decision: Act, resolved: Resolved) -> Decision:
@@ -50,40 +50,44 @@ def hold_back(past: Past, decision: Act, resolved: Resolved) -> Decision:
     Raises:
         Refused: the margin that may be added in a day would be exceeded (``daily_add_margin_exceeded``).
     """
-    cooldown = getattr(resolved.config, "cooldown_seconds", None)
+    cooldown, most = resolved.guards.cooldown_seconds, resolved.guards.max_daily_add_margin
     if cooldown is not None:
-        decision = _cool_down(past, decision, float(cooldown))
+        decision = _cool_down(past, decision, cooldown)
         if not any(group.actions or group.status != "pending" for group in decision.groups):
             return _wait(decision)
-    most = getattr(resolved.config, "max_daily_add_margin", None)
-    return decision if most is None else _within_day(past, decision, resolved, int(most))
+    return decision if most is None else _within_day(past, decision, resolved, most)
+
+
+def touched(past: Past, done: Iterable[Done]) -> frozenset[str]:
+    """Return what was acted on: trades under the ids that they have now, and ``""`` where there was an entry."""
+    return frozenset(key for action in done for key in _keys(past, action))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Ledger:
-    """The past as it stands in the ledger."""
+class Ledger:
+    """The past of an automation on an account as it stands in the ledger."""
 
     storage: Storage
-    resolved: Resolved
+    automation_id: str
+    account_id: str
 
     def recent(self, seconds: float, kind: str | None = None) -> Sequence[Done]:
-        automation_id, account_id = self.resolved.automation.id, self.resolved.account.id
-        return actions.recent(self.storage, automation_id, account_id=account_id, seconds=seconds, kind=kind)
+        """Return what was done in the last ``seconds``, newest first; only actions of a class, if it is named."""
+        return actions.recent(self.storage, self.automation_id, account_id=self.account_id, seconds=seconds, kind=kind)
 
     def current_id(self, trade_id: str) -> str:
-        return lineage.current_id(self.storage, self.resolved.account.id, trade_id)
+        """Return the id that a trade has now."""
+        return lineage.current_id(self.storage, self.account_id, trade_id)
 
 
-def _cool_down(past: Past, decision: Act, seconds: float) -> Act:
-    done = past.recent(seconds)
-    if not done:
+def _cool_down(past: Past, decision: Act, seconds: int) -> Act:
+    keys = touched(past, past.recent(seconds))
+    if not keys:
         return decision
-    touched = {key for action in done for key in _keys(past, action)}
     return dataclasses.replace(
         decision,
         groups=tuple(
-            _held(group, seconds) if group.actions and _key(past, group) in touched else group
-            for group in decision.groups
+            _held(group, seconds) if group.actions and _key(past, group) in keys else group for group in decision.groups
         ),
     )
 
@@ -100,7 +104,7 @@ def _keys(past: Past, action: Done) -> set[str]:
     return keys | {""} if opened else keys
 
 
-def _held(group: Group, seconds: float) -> Group:
+def _held(group: Group, seconds: int) -> Group:
     facts: dict[str, Any] = {**group.facts, "reason": "cooldown", "cooldownSeconds": seconds}
     return dataclasses.replace(group, actions=(), status="pending", facts=facts)
 

@@ -215,6 +215,9 @@ class At:
     def own_entries(self, since: datetime) -> Sequence[OwnEntry]:
         return self.known.own_entries(since)
 
+    def acted_on(self, since: datetime) -> Sequence[str]:  # noqa: ARG002  a cooldown ends; what is sought is the price
+        return ()
+
     def current_id(self, trade_id: str) -> str:
         return self.known.current_id(trade_id)
 

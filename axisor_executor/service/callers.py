@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import URL, Headers
 from starlette.types import Scope
@@ -49,12 +48,10 @@ def identify(storage: Storage, scope: Scope, path: str) -> Caller:
 
 
 def cookie(headers: Headers) -> str | None:
-    """Return the text of the session's cookie."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return found.value if found else None
+    """Return the text of the session's cookie; other applications', whatever they hold, don't matter."""
+    # Not by SimpleCookie, which forgets all cookies where one is not to its liking, such as one in JSON.
+    named = (one.partition("=") for one in headers.get("cookie", "").split(";"))
+    return {name.strip(): value.strip() for name, _, value in named}.get(COOKIE)
 
 
 def check_csrf(session: str, given: str) -> None:

@@ -18,7 +18,7 @@ from axisor_executor.service.access import Operator, Reader, Taker, check_user, 
 from axisor_executor.service.answers import Json
 from axisor_executor.service.bodies import JOB_BODY, ResolveBody, body_schema, read, read_object
 from axisor_executor.service.parts import Parts, PartsOf
-from axisor_executor.storage import executions
+from axisor_executor.storage import accounts, executions
 from axisor_executor.storage.executions import Execution, Status
 from axisor_executor.storage.tokens import Token
 
@@ -49,6 +49,7 @@ def _storable(moment: datetime) -> datetime:
 
 Instant = Annotated[AwareDatetime, AfterValidator(_storable)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
+Cursor = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 ExecutionId = Annotated[str, Path(max_length=200)]
 
 
@@ -64,7 +65,7 @@ class Filters(BaseModel):
     status: list[Status] = Field(default=[], max_length=9, description="May be given more than once")
     since: Instant | None = Field(default=None, description="Taken at this instant or later")
     until: Instant | None = Field(default=None, description="Taken before this instant")
-    cursor: Text | None = Field(default=None, description="`next` of the page before")
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before")
     limit: int = Field(default=50, ge=1, le=200)
 
 
@@ -93,8 +94,7 @@ async def execute(
     Answers 202 with the execution's id, or with `wait` 200 with the result if it ends in that time.
     """
     job = parse_job(await read_object(request))
-    check_user(token, job.user_id, NotFound(f"Automation {job.automation_id} not found", code="automation_not_found"))
-    taken = await run_in_threadpool(_take, parts, job, idempotency_key)
+    taken = await run_in_threadpool(_take, parts, token, job, idempotency_key)
     if query.wait > 0 and not taken.is_over:
         await parts.waiting.for_end(lambda: parts.storage, taken.id, query.wait)
         taken = await run_in_threadpool(_get, parts, taken)
@@ -106,13 +106,14 @@ async def execute(
 @router.get("/executions", summary="List executions")
 def list_executions(token: Reader, parts: PartsOf, query: Annotated[Filters, Query()]) -> shapes.ExecutionPage:
     """List executions, newest first, page by page. A token that is bound to a user sees that user's only."""
-    if token.user_id is not None and query.user not in (None, token.user_id):
+    user = None if query.user is None else accounts.as_stored(parts.storage, "user", query.user)
+    if token.user_id is not None and user not in (None, token.user_id):
         return shapes.ExecutionPage(executions=[], next=None)
     wanted = explain.Wanted(
         statuses=query.status,
         account=query.account,
         automation=query.automation,
-        user=query.user if token.user_id is None else token.user_id,
+        user=user if token.user_id is None else token.user_id,
         type=query.type,
         since=query.since,
         until=query.until,
@@ -167,11 +168,13 @@ async def resolve_execution(execution_id: ExecutionId, request: Request, token: 
     return Json(await run_in_threadpool(resolve))
 
 
-def _take(parts: Parts, job: Job, key: str | None) -> Execution:
+def _take(parts: Parts, token: Token, job: Job, key: str | None) -> Execution:
+    not_found = NotFound(f"Automation {job.automation_id} not found", code="automation_not_found")
+    check_user(token, accounts.as_stored(parts.storage, "user", job.user_id), not_found)
     intake = parts.runtime.intake
     taken, _ = intake.take(job, idempotency_key=key)
     if taken.status == "queued":
-        intake.wake(taken)
+        intake.announce(taken)
     return taken
 
 

@@ -29,6 +29,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_FAILED = "the request failed; the log has the reason"
 
 
 class Gate:
@@ -45,6 +46,7 @@ class Gate:
             await self.app(scope, receive, send)
             return
         answer = _Answer(send)
+        caller: Caller | None = None
         try:
             path = _path(scope)
             if path not in OPEN:
@@ -56,7 +58,7 @@ class Gate:
         except Exception as error:
             if answer.has_begun:
                 raise
-            await refusal(scope, _path(scope), _told(error))(scope, receive, answer.send)
+            await refusal(scope, _path(scope), _told(error, caller))(scope, receive, answer.send)
 
     def _admit(self, scope: Scope, path: str) -> Caller:
         parts = self.parts.runtime
@@ -110,12 +112,18 @@ def _too_large() -> AxisorError:
     return AxisorError(f"a body may have at most {MAX_BODY} bytes", code="body_too_large", status=413)
 
 
-def _told(error: Exception) -> AxisorError:
-    """Return what the caller is told of an error: ours as it is, the rest without a word of it."""
+def _told(error: Exception, caller: Caller | None) -> AxisorError:
+    """Return what is told of an error: ours as it is, the rest without a word of it.
+
+    Before anybody has shown a token, what is not the request's own fault may name hosts and settings: its code alone.
+    """
     if isinstance(error, AxisorError):
-        return error
+        if caller is not None or error.status < 500:
+            return error
+        say.warning(f"A request failed before its token was looked at: {error}")
+        return AxisorError(_FAILED, code=error.code, status=error.status)
     if isinstance(error, BROKEN):
         say.warning(f"The database failed during a request: {type(error).__name__}")
         return StorageError("the database is away; try again", code="database_unavailable", status=503)
     say.crash(f"A request failed: {type(error).__name__}")
-    return AxisorError("the request failed; the log has the reason")
+    return AxisorError(_FAILED)

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from axisor_executor import standing
-from axisor_executor.broker import ACTORS
+from axisor_executor.lanes import ACTORS
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.service import shapes
 from axisor_executor.service.access import Reader, check_unbound
@@ -50,7 +50,7 @@ def look(parts: Parts) -> shapes.Health:
     living = [one for one in found if one["alive"]]
     lanes: dict[str, dict[str, Any]] = {lane: _lane(lane, live, redis, living) for lane in ACTORS}
     fatal = list(_fatal(redis, living, lanes))
-    lesser = [*_silent(found), *_backlogs(parts.runtime.settings, lanes), *_held_back(breakers)]
+    lesser = [*_silent(found), *_keyless(living), *_backlogs(parts.runtime.settings, lanes), *_held_back(breakers)]
     return shapes.Health.model_validate(
         {
             "status": "unhealthy" if fatal else "degraded" if lesser else "healthy",
@@ -97,6 +97,12 @@ def _silent(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for one in found:
         if not one["alive"] and one["heartbeatSecondsAgo"] < DIED_SECONDS:
             yield f"the worker {one['host']} pid {one['pid']} is silent for {one['heartbeatSecondsAgo']:g} s"
+
+
+def _keyless(living: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in living:
+        if one["keyIds"] == []:
+            yield f"the worker {one['host']} pid {one['pid']} has no encryption key: it can't read credentials"
 
 
 def _backlogs(settings: Settings, lanes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -200,6 +200,7 @@ class Worker(Shape):
     threads: int | None
     running: int | None
     queues: list[str] | None
+    key_ids: list[str] | None
 
 
 class LaneState(Shape):

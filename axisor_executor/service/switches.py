@@ -84,7 +84,7 @@ async def pause(request: Request, token: Operator, parts: PartsOf) -> shapes.Pau
     paused = await run_in_threadpool(set_it)
     return shapes.Paused(
         scope=body.scope,
-        id=body.id,
+        id=paused.scope_id or None,
         mode=body.mode,
         already_out=[
             shapes.AlreadyOut(

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -99,13 +100,20 @@ class StackFolder:
         return self._key.exists()
 
     def write_environment(self, variables: dict[str, str]) -> None:
-        """Write the file that a shell reads to use this stack; the key stays where it is."""
-        from shlex import quote
+        """Write the file that a shell reads to use this stack; a key that was made here stays where it is."""
+        shown = {name: shlex.quote(value) for name, value in variables.items()}
+        if self.has_key:
+            shown["ENCRYPTION_KEY"] = f'"$(cat {shlex.quote(str(self._key))})"'
+        _replace(self.environment_file, "".join(f"export {name}={value}\n" for name, value in shown.items()))
 
-        lines = [f"export {name}={quote(value)}\n" for name, value in variables.items() if name != "ENCRYPTION_KEY"]
-        if "ENCRYPTION_KEY" in variables:
-            lines.append(f'export ENCRYPTION_KEY="$(cat {quote(str(self._key))})"\n')
-        _replace(self.environment_file, "".join(lines))
+    def variables(self) -> dict[str, str]:
+        """Return what :meth:`write_environment` wrote: the settings of the last run, or nothing before the first."""
+        try:
+            words = shlex.split(self.environment_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        found = dict(word.split("=", 1) for word in words if word != "export")
+        return {**found, "ENCRYPTION_KEY": self.encryption_key()} if self.has_key else found
 
     # -- who runs it
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from axisor_executor.embedded import can_listen, find_redis_server, free_port
 from axisor_executor.errors import AxisorError
-from axisor_executor.settings import Settings, load_settings
+from axisor_executor.settings import Settings, describe_settings, load_settings
 from axisor_executor.stack.folder import Mode, StackFolder, fingerprint
 from axisor_executor.stack.parts import http_extra_missing, require_paper
 
@@ -66,6 +66,13 @@ class Plan:
     def environment(self) -> dict[str, str]:
         """The environment of this stack's processes."""
         return {**os.environ, **self.variables}
+
+    @property
+    def effective(self) -> dict[str, str]:
+        """All variables of this environment that are settings, of plugins too."""
+        own = {row.variable for row in describe_settings()}
+        given = self.environment.items()
+        return {name: value for name, value in given if value and (name in own or name.startswith("AXISOR_"))}
 
 
 def mode_of(folder: StackFolder, wanted: Mode | None) -> Mode:
@@ -125,13 +132,6 @@ def in_force(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def variables_of(folder: StackFolder) -> dict[str, str]:
-    """Return the variables of the stack in a folder, as its last run had them."""
-    remembered = folder.remembered()
-    ports = Ports(**{"redis": None, "paper": None, "http": None, **remembered.get("ports", {})})
-    return _variables(folder, remembered.get("mode", "live"), ports)
 
 
 def standing(folder: StackFolder) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from axisor_executor import accounts, runtime
-from axisor_executor.broker import ACTORS
 from axisor_executor.embedded import Guard, PrivateRedis
 from axisor_executor.embedded.paper import Paper
 from axisor_executor.errors import AxisorError
+from axisor_executor.lanes import ACTORS
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.runtime import Runtime
 from axisor_executor.stack import paper_world, parts
@@ -66,7 +66,7 @@ class Stack:
         self._guard = Guard(grace=ORPHAN_SECONDS, holds=self._lock)
         home = parts.Home(self.folder.logs, plan.environment, grace, self._guard.lifeline)
         self.folder.remember(mode=plan.mode, ports=vars(plan.ports))
-        self.folder.write_environment(dict(plan.variables))
+        self.folder.write_environment(plan.effective)
         servers: list[Part] = []
         if plan.ports.redis is not None:
             log = self.folder.logs / "redis.log"

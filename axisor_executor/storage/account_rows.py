@@ -14,8 +14,8 @@ from typing import Any
 import peewee
 
 from axisor_executor.errors import AxisorError
-from axisor_executor.storage.accounts import ACCOUNT_COLUMNS, Account, account_of
-from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
+from axisor_executor.storage.accounts import ACCOUNT_COLUMNS, Account, account_of, are_uuids, maybe_id
+from axisor_executor.storage.connection import Storage, instant, maybe_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ FROM user_exchange_accounts u JOIN exchanges e ON e.id = u.exchange_id
 
 def listed(storage: Storage, user_id: str | None = None) -> list[AccountRecord]:
     """Return all accounts, or one user's, by user and age."""
-    where, values = ("", []) if user_id is None else ("WHERE u.user_id = ?", [user_id])
+    where, values = ("", []) if user_id is None else ("WHERE u.user_id = ?", [maybe_id(storage, "user", user_id)])
     return [_record(row) for row in storage.rows(f"{_RECORDS} {where} ORDER BY u.user_id, u.created_at, u.id", *values)]
 
 
@@ -51,6 +51,7 @@ def by_id(storage: Storage, beginning: str, limit: int) -> list[AccountRecord]:
 
     Other ids are of any length: the whole one of a row that is gone may be how another one begins.
     """
+    beginning = beginning.lower() if are_uuids(storage, "account") else beginning
     own = "CAST(u.id AS TEXT)"
     begins = f"length({own}) = {UUID_LENGTH} AND substr({own}, 1, ?) = ?"
     rows = storage.rows(f"{_RECORDS} WHERE {own} = ?", beginning) or storage.rows(
@@ -63,7 +64,7 @@ def named(storage: Storage, user_id: str, exchange_slug: str, name: str) -> Acco
     """Return a user's account of this name on an exchange, the oldest where there are several."""
     row = storage.one(
         f"{_RECORDS} WHERE u.user_id = ? AND e.slug = ? AND u.account_name = ? ORDER BY u.created_at, u.id",
-        user_id,
+        maybe_id(storage, "user", user_id),
         exchange_slug,
         name,
     )
@@ -127,13 +128,21 @@ def set_verified(storage: Storage, account_id: str, is_verified: bool) -> dateti
 
 def lock_accounts(storage: Storage, user_id: str) -> None:
     """Lock the rows of a user's accounts inside the caller's transaction."""
-    storage.rows("SELECT id FROM user_exchange_accounts WHERE user_id = ? ORDER BY id {for_update}", user_id)
+    storage.rows(
+        "SELECT id FROM user_exchange_accounts WHERE user_id = ? ORDER BY id {for_update}",
+        maybe_id(storage, "user", user_id),
+    )
 
 
-def lock_credentials(storage: Storage, account_id: str) -> Any:
-    """Return the stored credentials, their row locked inside the caller's transaction; ``None``: it is gone."""
-    row = storage.one("SELECT credentials FROM user_exchange_accounts WHERE id = ? {for_update}", account_id)
-    return document(row[0]) if row else None
+def lock_credentials(storage: Storage, account_id: str) -> str | None:
+    """Return the credentials as an account has them: the stored text, which may be none that can be read.
+
+    Their row is locked inside the caller's transaction; ``None``: it is gone.
+    """
+    row = storage.one(
+        "SELECT CAST(credentials AS TEXT) FROM user_exchange_accounts WHERE id = ? {for_update}", account_id
+    )
+    return row[0] if row else None
 
 
 def exchange_id(storage: Storage, slug: str) -> str | None:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from axisor_executor.storage.accounts import maybe_id
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.leftover import LIVE
 
 _KNOWN = """
 SELECT u.id, u.user_id, u.account_name, u.is_active, e.slug
@@ -31,12 +33,12 @@ def matching(storage: Storage, text: str, *, user_id: str | None, limit: int) ->
     conditions, values = ["1 = 1"], list[Any]()
     if text:
         pattern = f"%{text.lower().translate(_ESCAPED)}%"
-        columns = ("u.account_name", "CAST(u.id AS TEXT)", "u.user_id")
+        columns = ("u.account_name", "CAST(u.id AS TEXT)", "CAST(u.user_id AS TEXT)")
         conditions.append(f"({' OR '.join(f'''lower({column}) LIKE ? ESCAPE '!' ''' for column in columns)})")
         values += [pattern] * len(columns)
     if user_id is not None:
         conditions.append("u.user_id = ?")
-        values.append(user_id)
+        values.append(maybe_id(storage, "user", user_id))
     where = " AND ".join(conditions)
     rows = storage.rows(f"{_KNOWN} WHERE {where} ORDER BY u.account_name, u.id LIMIT ?", *values, limit)
     return [_known(row) for row in rows]
@@ -46,7 +48,8 @@ def by_ids(storage: Storage, account_ids: Sequence[str]) -> list[Known]:
     """Return the accounts of these ids that are there, in this order."""
     if not account_ids:
         return []
-    rows = storage.rows(f"{_KNOWN} WHERE u.id IN ({','.join('?' * len(account_ids))})", *account_ids)
+    may_be = [maybe_id(storage, "account", one) for one in account_ids]
+    rows = storage.rows(f"{_KNOWN} WHERE u.id IN ({','.join('?' * len(may_be))})", *may_be)
     found = {row[0]: _known(row) for row in rows}
     return [found[one] for one in account_ids if one in found]
 
@@ -56,7 +59,7 @@ def in_hand(storage: Storage, *, user_id: str | None = None) -> dict[str, int]:
     condition, values = ("", []) if user_id is None else ("AND user_id = ?", [user_id])
     found: dict[str, int] = {}
     # Two queries: each has an index of its own.
-    for wanted in ("status IN ('queued', 'running', 'waiting')", "status = 'uncertain'"):
+    for wanted in (LIVE, "status = 'uncertain'"):
         rows = storage.rows(
             f"SELECT status, COUNT(*) FROM axisor_executions WHERE {wanted} {condition} "  # noqa: S608
             "GROUP BY status",

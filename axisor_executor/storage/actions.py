@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -21,10 +21,13 @@ from axisor_executor.automation import (
     action_from_dict,
 )
 from axisor_executor.storage import executions, horizon, lineage, switches
-from axisor_executor.storage.connection import Statement, Storage, document, instant, maybe_instant
+from axisor_executor.storage.connection import Statement, Storage, document, instant, maybe_instant, must
 from axisor_executor.storage.executions import Execution
 
 _SAME_HOUR_MS = 3_600_000
+_UNSETTLED = "status NOT IN ('planned', 'confirmed', 'rejected', 'superseded')"
+"""``sending`` or ``unknown``, of an action that is found by its key: said so, PostgreSQL would rather go through all
+that are unsettled, by their index, wherever it was last told that there are none."""
 ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
 
 _COLUMNS = (
@@ -59,6 +62,8 @@ class LedgerAction:
     created_at: datetime
     dry_run: bool = False
     request: dict[str, Any] | None = None
+    is_told: bool = False
+    """Whether an end of its execution has told of it already. Not in its row: see ``run.outcome``."""
 
     @property
     def was_sent(self) -> bool:
@@ -88,16 +93,15 @@ def of(storage: Storage, execution_id: str) -> list[LedgerAction]:
 def plan_again(storage: Storage, run: Execution, failed: LedgerAction) -> LedgerAction:
     """Plan a later step of a group once more, after its request was proven not executed.
 
-    The client id stays the same, so that an effect would still be recognised.
+    The client id stays the same, so that an effect is recognised whichever attempt it is of.
     """
     with storage.write():
         executions.hold(storage, run)
         row = storage.one("SELECT MAX(seq) FROM axisor_actions WHERE execution_id = ?", run.id)
         seq = int(row[0]) + 1 if row else 1
-        trade_id = failed.action.replaces if isinstance(failed.action, OpenPosition) else failed.action.target
-        place = Place(seq, failed.plan_version, failed.group_index, failed.step_index, trade_id)
-        again = draft(run, failed.action, place, created_at=storage.now())
-        storage.run_all(insertion(again))
+        place = Place(seq, failed.plan_version, failed.group_index, failed.step_index, failed.action.target)
+        again = replace(draft(run, failed.action, place, created_at=storage.now()), client_id=failed.client_id)
+        storage.run(*insertion(again))
         return again
 
 
@@ -140,12 +144,13 @@ def draft(run: Execution, action: Action, place: Place, *, created_at: datetime,
 
 
 def insertion(drafted: LedgerAction) -> Statement:
-    """Return what puts a planned action into the ledger."""
+    """Return what puts an action into the ledger, which is planned, or ``sending`` at once."""
     return (
         (
-            "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, "
-            "params, automation_id, account_id, status, client_id, dry_run, created_at) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,'planned',?,?,{now})"
+            "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, "  # noqa: S608
+            "params, automation_id, account_id, status, client_id, dry_run, created_at, timestamp_ms, baseline, "
+            "exchange_user_id, key_fingerprint, sent_at) "
+            f"VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,{{now}},?,?,?,?,{'{now}' if drafted.was_sent else 'NULL'})"
         ),
         drafted.execution_id,
         drafted.seq,
@@ -157,8 +162,13 @@ def insertion(drafted: LedgerAction) -> Statement:
         drafted.action.as_dict(),
         drafted.automation_id,
         drafted.account_id,
+        drafted.status,
         drafted.client_id,
         drafted.dry_run,
+        drafted.timestamp_ms,
+        drafted.baseline,
+        drafted.exchange_user_id,
+        drafted.key_fingerprint,
     )
 
 
@@ -193,21 +203,21 @@ def settle(
     settled = _settlement(sent, status, answer=answer, error=error, new_trade_id=new_trade_id)
     replaces = sent.action.replaces if isinstance(sent.action, OpenPosition) else None
     if not (status == "confirmed" and new_trade_id and replaces):
-        storage.run_all(settled)
+        storage.run(*settled)
         return
     with storage.write():
-        if storage.run_all(settled):
+        if storage.run(*settled):
             lineage.replaced(storage, sent.account_id, replaces, new_trade_id, sent.execution_id)
 
 
 def settlement_at_end(run: Execution, done: LedgerAction, ended: str) -> Statement:
     """Return what settles a confirmed action in the commit in which its run has made the execution ``ended``.
 
-    It touches no row where the run did not do so, or the action was settled by another.
+    It has to touch a row, which it does not where the run did not do so, or the action was settled by another.
     """
     sql, *params = _settlement(done, "confirmed", answer=done.answer, new_trade_id=done.new_trade_id)
     only_then = " AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ? AND status = ?)"
-    return (sql + only_then, *params, run.id, run.fence, ended)
+    return must(sql + only_then, *params, run.id, run.fence, ended)
 
 
 def _settlement(
@@ -222,7 +232,7 @@ def _settlement(
     return (
         (
             f"UPDATE axisor_actions SET status = ?, answer = COALESCE(?, answer), error = ?, new_trade_id = ?, "  # noqa: S608
-            f"settled_at = {settled_at} WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')"
+            f"settled_at = {settled_at} WHERE execution_id = ? AND seq = ? AND {_UNSETTLED}"
         ),
         status,
         dict(answer) if answer else None,
@@ -247,7 +257,7 @@ def unsend(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> No
 def note(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> None:
     """Keep why a sent action can't be judged yet. One that is ``sending`` stays so: its sender may only be frozen."""
     storage.run(
-        "UPDATE axisor_actions SET error = ? WHERE execution_id = ? AND seq = ? AND status IN ('sending', 'unknown')",
+        f"UPDATE axisor_actions SET error = ? WHERE execution_id = ? AND seq = ? AND {_UNSETTLED}",  # noqa: S608
         dict(error),
         sent.execution_id,
         sent.seq,

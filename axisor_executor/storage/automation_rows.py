@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from axisor_executor.storage.account_rows import UUID_LENGTH, refusing
-from axisor_executor.storage.accounts import AUTOMATION_COLUMNS, AUTOMATION_TABLES, Automation, automation_of
+from axisor_executor.storage.accounts import (
+    AUTOMATION_COLUMNS,
+    AUTOMATION_TABLES,
+    Automation,
+    Ids,
+    are_uuids,
+    automation_of,
+    maybe_id,
+)
 from axisor_executor.storage.connection import Storage, instant
 
 
@@ -22,6 +30,7 @@ class AutomationRecord:
     updated_at: datetime
 
 
+_IDS: Mapping[str, Ids] = {"a.user_id": "user", "a.user_exchange_account_id": "account"}
 _RECORDS = f"SELECT {AUTOMATION_COLUMNS}, a.status, a.created_at, a.updated_at {AUTOMATION_TABLES}"
 
 
@@ -35,10 +44,17 @@ def listed(
 ) -> list[AutomationRecord]:
     """Return automations by user and age; what is left out does not matter."""
     given = {"a.user_id": user_id, "a.user_exchange_account_id": account_id, "a.type": type, "a.is_active": is_active}
-    wanted = {column: value for column, value in given.items() if value is not None}
-    where = f"WHERE {' AND '.join(f'{column} = ?' for column in wanted)}" if wanted else ""
-    rows = storage.rows(f"{_RECORDS} {where} ORDER BY a.user_id, a.created_at, a.id", *wanted.values())
+    condition, values = matching(storage, given)
+    rows = storage.rows(f"{_RECORDS} WHERE {condition} ORDER BY a.user_id, a.created_at, a.id", *values)
     return [_record(row) for row in rows]
+
+
+def matching(storage: Storage, given: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Return the condition in SQL that columns are as given, and its values; what is ``None`` does not matter."""
+    wanted = {column: value for column, value in given.items() if value is not None}
+    for column in _IDS.keys() & wanted.keys():
+        wanted[column] = maybe_id(storage, _IDS[column], wanted[column])
+    return " AND ".join(["true", *(f"{column} = ?" for column in wanted)]), list(wanted.values())
 
 
 def by_id(storage: Storage, beginning: str, limit: int) -> list[AutomationRecord]:
@@ -46,6 +62,7 @@ def by_id(storage: Storage, beginning: str, limit: int) -> list[AutomationRecord
 
     Other ids are of any length: the whole one of a row that is gone may be how another one begins.
     """
+    beginning = beginning.lower() if are_uuids(storage, "automation") else beginning
     own = "CAST(a.id AS TEXT)"
     begins = f"length({own}) = {UUID_LENGTH} AND substr({own}, 1, ?) = ?"
     rows = storage.rows(f"{_RECORDS} WHERE {own} = ?", beginning) or storage.rows(

@@ -1,54 +1,67 @@
 """One database: its pooled connections, its clock, and the few places where the dialects differ.
 
 SQL in this package is written once, with ``?`` for parameters, ``{now}`` for the database's clock, ``{later}`` for
-that clock plus ``?`` seconds and ``{for_update}`` for a row lock (SQLite's writers are alone anyway).
+that clock plus ``?`` seconds, ``{for_update}`` for a row lock (SQLite's writers are alone anyway), and ``{sha256}`` and
+``{end}`` around a text whose digest, in hex, is meant.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
-import math
-import threading
-import time
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote
-from weakref import WeakKeyDictionary
 
 import peewee
-from playhouse.pool import PooledPostgresqlDatabase, PooledSqliteDatabase
+from playhouse.pool import PooledSqliteDatabase
 
-from axisor_executor.errors import StorageError
+from axisor_executor.errors import AxisorError, StorageError
 from axisor_executor.storage.models import MODELS
+from axisor_executor.storage.postgres import BEGIN, ON_DISK, Postgres, Sentence
 
 BUSY_SECONDS = 15
 POOL_WAIT_SECONDS = 15
-TRUSTED_SECONDS = 2.0
-"""How long after its last use a connection is taken to stand; one that broke meanwhile costs its user a new try."""
+SHORTEST_PIECE = 4
+"""Letters of a password that are looked for in what a driver says: fewer stand in any line."""
 
 _SQLITE = {
     "now": "strftime('%Y-%m-%d %H:%M:%f','now')",
     "later": "strftime('%Y-%m-%d %H:%M:%f','now',?||' seconds')",
     "for_update": "",
+    "sha256": "sha256(",
+    "end": ")",
 }
 _POSTGRES = {
     "now": "clock_timestamp()",
     "later": "clock_timestamp()+?*interval '1 second'",
     "for_update": "FOR UPDATE",
+    "sha256": "encode(sha256(convert_to(",
+    "end": ",'UTF8')),'hex')",
 }
-_BEGIN = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; "
-    "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
-)
-"""Whatever the server's default is: what is read behind a lock must be as it is then (the hand-over of leases and the
-switches are made for it). A worker that is frozen inside a transaction must not freeze those that meet its locks."""
-_BEGIN_DURABLE = _BEGIN + "SET LOCAL synchronous_commit TO on; "
 
 Statement = tuple[Any, ...]
 """SQL, and its parameters behind it."""
+
+
+class Must(Statement):
+    """A statement that is to touch a row; where it doesn't, nothing of what stands together with it happens."""
+
+
+class _NothingTouched(Exception):
+    pass
+
+
+def must(sql: str, *params: Any) -> Must:
+    """Return a statement that is to touch a row."""
+    return Must((sql, *params))
+
 
 BROKEN = (peewee.OperationalError, peewee.InterfaceError)
 """What a lost connection, a full disk or a stopped server looks like."""
@@ -64,6 +77,8 @@ class Storage:
         self._url = url
         self.is_sqlite = url.startswith("sqlite")
         self._fragments = _SQLITE if self.is_sqlite else _POSTGRES
+        self._types: dict[tuple[str, str], str | None] = {}
+        self._dialect: dict[str, str] = {}
         self._translated: dict[str, str] = {}
         self.database: Any = _sqlite(url, pool) if self.is_sqlite else _postgres(url, pool)
         self.database.bind(MODELS, bind_refs=False, bind_backrefs=False)
@@ -88,11 +103,27 @@ class Storage:
         except BROKEN:
             if opened:
                 self.database.manual_close()
-                self.database.close_idle()  # what broke this one has likely broken those that lie idle
             raise
         finally:
             if opened and not self.database.is_closed():
                 self.database.close()
+
+    def open_ahead(self, count: int, ask: Callable[[], object]) -> None:
+        """Open so many connections and ``ask`` something on each, for threads that will all begin at once.
+
+        Raises:
+            StorageError: so many can't be opened; none is kept.
+        """
+        if self.is_sqlite:
+            return  # opening a file is nothing
+        try:
+            self.database.open_ahead(count, ask)
+        except peewee.PeeweeException as error:
+            raise StorageError(
+                f"{count} connections to the database can't be opened: {self._reason(error)}",
+                code="database_unavailable",
+                status=503,
+            ) from None
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[None]:
@@ -104,34 +135,66 @@ class Storage:
             durable: have it on disk when it has committed, however the server is set up: what was promised to a
                 caller, or is about to be sent, must survive a crash of the database.
         """
-        begin = "IMMEDIATE" if self.is_sqlite else _BEGIN_DURABLE if durable else _BEGIN
+        begin = "IMMEDIATE" if self.is_sqlite else BEGIN + ON_DISK if durable else BEGIN
         with self.connection(), self.database.atomic(begin):
             yield
 
     def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
-        return list(self._execute(sql, params).fetchall())
+        with self.connection():
+            return list(self._execute(sql, params).fetchall())
 
     def one(self, sql: str, *params: Any) -> tuple[Any, ...] | None:
         """Return the first row of a query, ``None`` where there is none."""
-        row: tuple[Any, ...] | None = self._execute(sql, params).fetchone()
+        with self.connection():
+            row: tuple[Any, ...] | None = self._execute(sql, params).fetchone()
         return row
+
+    def lookup(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Return all rows of a query that many jobs need: planned once for a connection, outside of transactions."""
+        if self.is_sqlite or self.database.in_transaction():
+            return self.rows(sql, *params)
+        return self.together((sql, *params)) or []
 
     def run(self, sql: str, *params: Any) -> int:
         """Run a statement and return how many rows it touched."""
-        return int(self._execute(sql, params).rowcount)
+        with self.connection():
+            return int(self._execute(sql, params).rowcount)
 
-    def run_all(self, *statements: Statement) -> int:
-        """Run statements one after the other and return how many rows the last one touched.
+    def together(self, *statements: Statement, on_disk: bool | None = None) -> list[tuple[Any, ...]] | None:
+        """Run statements, one after the other, in a transaction of their own; return the rows of the last one.
 
-        They go to PostgreSQL in one round trip. When one fails, those behind it are not run. Inside :meth:`write`.
+        On PostgreSQL that is one round trip, and each is planned once for a connection: for what every job needs.
+
+        Args:
+            statements: what to run.
+            on_disk: ``True``: have it on disk when it has committed, however the server is set up, as :meth:`write`
+                does. ``False``: soon is enough, for what a crash of the database may take back together with the
+                connection of whoever did it.
+
+        Returns:
+            ``None`` where one that :func:`must` touch a row did not: nothing has happened then.
         """
-        return int(self._execute_all(statements).rowcount)
+        if self.is_sqlite:
+            try:
+                with self.write():
+                    return self._one_by_one(statements)
+            except _NothingTouched:
+                return None
+        sentences = tuple([Sentence(self._filled(one[0]), type(one) is Must) for one in statements])
+        values = self._values([value for one in statements for value in one[1:]])
+        with self.connection():
+            cursor = self.database.together(sentences, values, on_disk)
+            return None if cursor is None else _rows(cursor)
 
-    def one_after(self, *statements: Statement) -> tuple[Any, ...] | None:
-        """Run statements as :meth:`run_all` does, and return the first row of the last one."""
-        row: tuple[Any, ...] | None = self._execute_all(statements).fetchone()
-        return row
+    def _one_by_one(self, statements: tuple[Statement, ...]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for statement in statements:
+            cursor = self._execute(statement[0], statement[1:])
+            rows = _rows(cursor)
+            if type(statement) is Must and cursor.rowcount == 0:
+                raise _NothingTouched
+        return rows
 
     def attempt(self, sql: str, *params: Any) -> None:
         """Inside :meth:`write`: run a statement that may fail; when it does, only it is undone.
@@ -140,7 +203,9 @@ class Storage:
             peewee.PeeweeException: it failed.
         """
         try:
-            self.run_all(("SAVEPOINT attempt",), (sql, *params), ("RELEASE SAVEPOINT attempt",))
+            self.run("SAVEPOINT attempt")
+            self.run(sql, *params)
+            self.run("RELEASE SAVEPOINT attempt")
         except BROKEN:
             raise
         except peewee.PeeweeException:
@@ -153,30 +218,25 @@ class Storage:
         assert row is not None
         return instant(row[0])
 
-    def _execute(self, sql: str, params: tuple[Any, ...]) -> Any:
-        return self._send(self._translated.get(sql) or self._translate(sql), params)
+    def _execute(self, sql: str, params: Sequence[Any]) -> Any:
+        text = self._translated.get(sql) or self._translate(sql)
+        return self.database.execute_sql(text, self._values(params))
 
-    def _execute_all(self, statements: tuple[Statement, ...]) -> Any:
-        if self.is_sqlite:
-            return [self._execute(sql, tuple(params)) for sql, *params in statements][-1]
-        text = "; ".join([self._translated.get(sql) or self._translate(sql) for sql, *_ in statements])
-        return self._send(text, tuple([value for _, *params in statements for value in params]))
-
-    def _send(self, text: str, params: tuple[Any, ...]) -> Any:
-        values = tuple([value if type(value) in _AS_IT_IS else self._bind(value) for value in params])
-        if not self.database.is_closed():
-            return self.database.execute_sql(text, values)
-        with self.connection():
-            return self.database.execute_sql(text, values)
+    def _values(self, params: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple([value if type(value) in _AS_IT_IS or _is_plain(value) else self._bind(value) for value in params])
 
     def _translate(self, sql: str) -> str:
-        text = sql
-        for name, fragment in self._fragments.items():
-            text = text.replace("{" + name + "}", fragment)
+        text = self._filled(sql)
         if not self.is_sqlite:
             text = text.replace("%", "%%").replace("?", "%s")
         self._translated[sql] = text
         return text
+
+    def _filled(self, sql: str) -> str:
+        """Return a statement in this database's dialect, with ``?`` for parameters still."""
+        return self._dialect.get(sql) or self._dialect.setdefault(
+            sql, functools.reduce(_fill, self._fragments.items(), sql)
+        )
 
     def _bind(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -195,8 +255,10 @@ class Storage:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         userinfo = self._url.partition("://")[2].rpartition("@")[0]
         password = userinfo.partition(":")[2]
-        secrets = {part for part in (password, unquote(password), self._url) if part}
-        if "dsn" in line or "URI" in line or any(secret in line for secret in secrets):
+        # A driver that reads such a URL in another way quotes pieces, which it takes for a host or a port.
+        pieces = [piece for piece in re.split("[@:/?#]", password) if len(piece) >= SHORTEST_PIECE]
+        pieces += [whole for whole in (self._url, password) if whole]
+        if "dsn" in line or "URI" in line or any(one in line or unquote(one) in line for one in pieces):
             return f"{type(error).__name__}: DATABASE_URL is not as the driver needs it"
         return line
 
@@ -206,15 +268,28 @@ class Storage:
         with self.connection():
             return frozenset(self.database.get_tables())
 
+    def type_of(self, table: str, column: str) -> str | None:
+        """Return the type of a column (of PostgreSQL), ``None`` where there is none of this name; looked up once."""
+        if (table, column) not in self._types:
+            row = self.one(
+                "SELECT format_type(a.atttypid, NULL) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+                "WHERE pg_table_is_visible(c.oid) AND c.relname = ? AND a.attname = ?",
+                table,
+                column,
+            )
+            self._types[table, column] = row[0] if row else None
+        return self._types[table, column]
+
     def forget_tables(self) -> None:
         """Look the tables up again next time (after a migration)."""
         self.__dict__.pop("tables", None)
+        self._types.clear()
 
     def close(self) -> None:
         """Close every idle connection, and this thread's."""
         if not self.database.is_closed():
             self.database.close()
-        self.database.close_all()
+        self.database.close_idle()
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -242,10 +317,26 @@ def _storable(value: Any) -> Any:
     return value
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a text that PostgreSQL takes as it is, and most are."""
+    return type(value) is str and value.isascii() and "\0" not in value
+
+
 def _storable_text(value: str) -> str:
-    if value.isascii() and "\0" not in value:
-        return value
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _fill(sql: str, fragment: tuple[str, str]) -> str:
+    return sql.replace("{" + fragment[0] + "}", fragment[1])
+
+
+def _rows(cursor: Any) -> list[tuple[Any, ...]]:
+    return list(cursor.fetchall()) if cursor.description is not None else []
+
+
+def digest(text: str | None) -> str | None:
+    """Return the SHA-256 of a text, in hex, as the database makes it."""
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def instant(value: Any) -> datetime:
@@ -263,13 +354,16 @@ def document(value: Any) -> Any:
     """Return a stored JSON value: PostgreSQL hands it over parsed, SQLite as text.
 
     Raises:
-        ValueError: the text is not JSON.
+        ValueError: the text is not JSON, or nested deeper than can be read.
     """
-    return json.loads(value) if isinstance(value, str) else value
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _sqlite(url: str, pool: int) -> Any:
-    return PooledSqliteDatabase(
+    database = PooledSqliteDatabase(
         url.removeprefix("sqlite:///"),
         max_connections=pool,
         timeout=POOL_WAIT_SECONDS,
@@ -281,66 +375,18 @@ def _sqlite(url: str, pool: int) -> Any:
             "busy_timeout": BUSY_SECONDS * 1000,
         },
     )
-
-
-class _Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # peewee has no types
-    """A pool that hands ids over as text, also where the monolith's columns are of the type ``uuid``.
-
-    A transaction begins together with its first statement, and a connection that was used a moment ago is taken
-    without a question: each saves a round trip.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._begins = threading.local()
-        self._used_at: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        super().__init__(*args, **kwargs)
-
-    def _close(self, conn: Any, close_conn: bool = False) -> None:
-        self._used_at[conn] = time.monotonic()
-        super()._close(conn, close_conn=close_conn)
-
-    def _is_closed(self, conn: Any) -> bool:
-        if not conn.closed and time.monotonic() - self._used_at.get(conn, -math.inf) < TRUSTED_SECONDS:
-            return False
-        return bool(super()._is_closed(conn))
-
-    def begin(self, statements: str = _BEGIN) -> None:
-        self._begins.with_ = statements
-
-    def execute_sql(self, sql: str, params: Any = None) -> Any:
-        begin = self._take_begin()
-        try:
-            return super().execute_sql(begin + sql, params)
-        except Exception:
-            if begin and not self.is_closed() and self._adapter.txn_status(self.connection()) == self._adapter.txn_idle:
-                self.begin(begin)  # it was refused as a whole: the transaction is still to begin
-            raise
-
-    def commit(self) -> None:
-        if not self._take_begin():
-            super().commit()
-
-    def rollback(self) -> None:
-        if not self._take_begin():
-            super().rollback()
-
-    def _take_begin(self) -> str:
-        statements: str = self._begins.__dict__.pop("with_", "")
-        return statements
-
-    def _initialize_connection(self, connection: Any) -> None:
-        from psycopg2.extensions import new_type, register_type  # of PostgreSQL only
-
-        register_type(new_type((2950,), "UUID_AS_TEXT", lambda text, _: text), connection)
+    database.register_function(digest, "sha256", 1)
+    return database
 
 
 def _postgres(url: str, pool: int) -> Any:
-    return _Postgres(
+    if find_spec("psycopg2") is None:
+        raise AxisorError("PostgreSQL needs psycopg2: pip install 'axisor-executor[postgres]'", code="extra_missing")
+    return Postgres(
         # The driver knows this scheme only; with the other one it would take the whole URL for a database's name.
         f"postgresql://{url.partition('://')[2]}",
-        max_connections=pool,
-        timeout=POOL_WAIT_SECONDS,
-        stale_timeout=300,
+        most=pool,
+        wait_seconds=POOL_WAIT_SECONDS,
         connect_timeout=5,
         application_name="axisor-executor",
         keepalives_idle=10,

@@ -1,4 +1,4 @@
-"""The ledger's executions: durable rows, and the transitions between their states (``taking`` makes new ones).
+"""The ledger's executions: rows, and the transitions between their states (``taking``: new ones, ``claiming``: runs).
 
 ``queued -> running -> completed | pending | failed | uncertain | expired | cancelled``, with ``waiting`` between two
 runs. A run holds its execution by a *fence*: a number that only grows, checked by every write of the run, so a
@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+import peewee
+
 from axisor_executor.automation import Lane
-from axisor_executor.errors import LeaseLost
+from axisor_executor.errors import LeaseLost, StorageError
+from axisor_executor.observe.logs import say
 from axisor_executor.storage import leases, tradelog
-from axisor_executor.storage.connection import Statement, Storage, document, instant, maybe_instant
+from axisor_executor.storage.connection import BROKEN, Statement, Storage, document, instant, maybe_instant, must
 
 Status = Literal["queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled"]
 WaitFor = Literal["retry", "lease", "rate", "reconcile", "paused"]
 TERMINAL: frozenset[str] = frozenset({"completed", "pending", "failed", "uncertain", "expired", "cancelled"})
+
+KEPT_FOR_ENTRY_SECONDS = 1.0
+"""How long an account's lease is kept for the next in line of the lane ``default``, until that begins."""
 
 COLUMNS = (
     "id, user_id, automation_id, automation_type, account_id, account_name, exchange, lane, job, trade_id, "
@@ -81,9 +87,14 @@ def get(storage: Storage, execution_id: str) -> Execution | None:
 
 
 def mark_sent(storage: Storage, execution_id: str) -> None:
-    """Note that the queue was told of this execution."""
+    """Note that the queue was told of this execution.
+
+    In ``sends``, 0 is a new one, of which only the queue knows whether it was told; 1 one that was put back, and then
+    one more with every telling.
+    """
     storage.run(
-        "UPDATE axisor_executions SET sent_at = {now}, sends = sends + 1 WHERE id = ? AND status = 'queued'",
+        "UPDATE axisor_executions SET sent_at = {now}, sends = CASE WHEN sends = 0 THEN 2 ELSE sends + 1 END "
+        "WHERE id = ? AND status = 'queued'",
         execution_id,
     )
 
@@ -104,64 +115,27 @@ def lock(storage: Storage, execution_id: str) -> Execution | None:
     return from_row(row) if row else None
 
 
-def claim(storage: Storage, execution_id: str, *, worker_id: str, lease_seconds: float) -> Execution | None:
-    """Start a run: take the execution, and the account's lease with it.
-
-    Returns ``None`` where there is nothing to do now: it is over, another run has it, it is not due yet, or the
-    account is another execution's (then it waits in line for the lease).
-    """
-    with storage.write():
-        taken = storage.rows(_TAKE + _DUE + _TAKEN, worker_id, execution_id)
-        if not taken:
-            # Whether one that runs was left behind is told by its lease, read with its row held.
-            held = lock(storage, execution_id)
-            runs = held is not None and held.status == "running"
-            if held is None or held.is_over or (runs and leases.is_live(storage, held.id, held.fence)):
-                return None
-            taken = storage.rows(_TAKE + ("" if runs else _DUE) + _TAKEN, worker_id, execution_id)
-        if not taken:
-            return None
-        run = from_row(taken[0])
-        if run.account_id and not leases.take(
-            storage, run.account_id, run.id, worker_id=worker_id, fence=run.fence, seconds=lease_seconds
-        ):
-            storage.run(_STAND_IN_LINE, 2 * lease_seconds, run.id)
-            return None
-        return run
-
-
-_TAKE = (
-    "UPDATE axisor_executions SET status = 'running', wait_for = NULL, due_at = NULL, fence = fence + 1, "
-    "worker_id = ?, started_at = COALESCE(started_at, {now}) WHERE id = ?"
-)
-_DUE = " AND (status = 'queued' OR (status = 'waiting' AND (wait_for = 'lease' OR due_at IS NULL OR due_at <= {now})))"
-_TAKEN = f" RETURNING {COLUMNS}"
-_STAND_IN_LINE = (
-    "UPDATE axisor_executions SET status = 'waiting', wait_for = 'lease', due_at = {later}, fence = fence - 1, "
-    "started_at = CASE WHEN fence = 1 THEN NULL ELSE started_at END WHERE id = ?"  # as if it had not been taken
-)
-
-
-def plan_statement(storage: Storage, run: Execution, plan: Mapping[str, Any], version: int) -> Statement:
+def plan_statement(storage: Storage, run: Execution, plan: Mapping[str, Any], version: int, *only_if: Any) -> Statement:
     """Return what keeps the decision of a run; the one before it stays in ``old_plans``.
 
-    It touches no row when the run was given up for dead in the meantime.
+    It has to touch a row, which it does not when the run was given up for dead in the meantime, or where ``only_if``
+    (a condition and its parameters) does not hold.
     """
     old: list[Any] = []
     if run.plan_version:
-        row = storage.one("SELECT plan, old_plans FROM axisor_executions WHERE id = ? {for_update}", run.id)
+        row = storage.one("SELECT plan, old_plans FROM axisor_executions WHERE id = ?", run.id)
         assert row is not None
         old = [*(document(row[1]) or []), *([] if row[0] is None else [document(row[0])])]
-    return (
-        (
-            "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "
-            "WHERE id = ? AND fence = ? AND status = 'running'"
-        ),
+    condition, *params = only_if or ("",)
+    return must(
+        "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "  # noqa: S608
+        f"WHERE id = ? AND fence = ? AND status = 'running' {condition}",
         dict(plan),
         version,
         old or None,
         run.id,
         run.fence,
+        *params,
     )
 
 
@@ -181,22 +155,21 @@ def wait(
     Raises:
         LeaseLost: the run was given up for dead in the meantime.
     """
-    with storage.write():
-        _guarded(
-            storage.run(
-                "UPDATE axisor_executions SET status = 'waiting', wait_for = ?, due_at = {later}, error = ?, "
-                "tries = tries + ?, looks = looks + ?, crashes = 0 WHERE id = ? AND fence = ? AND status = 'running'",
-                wait_for,
-                seconds,
-                dict(error) if error else None,
-                int(spends_try),
-                int(looked),
-                run.id,
-                run.fence,
-            ),
-            run,
-        )
-        return _hand_over(storage, run, lease_seconds)
+    waits = must(
+        "UPDATE axisor_executions SET status = 'waiting', wait_for = ?, due_at = {later}, error = ?, "
+        "tries = tries + ?, looks = looks + ?, crashes = 0 WHERE id = ? AND fence = ? AND status = 'running'",
+        wait_for,
+        seconds,
+        dict(error) if error else None,
+        int(spends_try),
+        int(looked),
+        run.id,
+        run.fence,
+    )
+    done = storage.together(waits, *_letting_go(run))
+    if done is None:
+        raise lost(run)
+    return None if done else _hand_over(storage, run, lease_seconds)
 
 
 def finish(
@@ -221,12 +194,10 @@ def finish(
     Raises:
         LeaseLost: the run was given up for dead in the meantime; nothing was written.
     """
-    ended = (
-        (
-            "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
-            "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
-            "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'"
-        ),
+    ended = must(
+        "UPDATE axisor_executions SET status = ?, result = ?, error = ?, finished_at = {now}, "
+        "account_id = COALESCE(account_id, ?), account_name = COALESCE(?, account_name), "
+        "wait_for = NULL, due_at = NULL WHERE id = ? AND fence = ? AND status = 'running'",
         status,
         dict(result),
         dict(error) if error else None,
@@ -235,38 +206,77 @@ def finish(
         run.id,
         run.fence,
     )
+    planned = () if plan is None else (plan_statement(storage, run, plan, run.plan_version + 1),)
+    statements = (*planned, ended, *behind)
+    try:
+        done = storage.together(*statements, *[tradelog.insertion(one) for one in trade_log], *_letting_go(run))
+    except BROKEN:
+        raise
+    except (peewee.PeeweeException, ValueError):
+        return _finish_without_log(storage, run, statements, trade_log, lease_seconds)
+    if done is None:
+        raise lost(run)
+    return None if done or run.account_id is None else _hand_over(storage, run, lease_seconds)
+
+
+def _finish_without_log(
+    storage: Storage,
+    run: Execution,
+    statements: tuple[Statement, ...],
+    trade_log: tuple[tradelog.Entry, ...],
+    lease_seconds: float,
+) -> Next | None:
+    """Finish where the TradeLog does not take what belongs into it: with as much of it as it takes."""
     with storage.write():
-        before = () if plan is None else (plan_statement(storage, run, plan, run.plan_version + 1),)
-        _guarded(storage.run_all(*before, ended, *behind), run)
+        for statement in statements:
+            _guarded(storage.run(*statement), run)
         tradelog.write(storage, trade_log)
-        return _hand_over(storage, run, lease_seconds)
+    return _hand_over(storage, run, lease_seconds)
+
+
+def _letting_go(run: Execution) -> tuple[Statement, ...]:
+    return () if run.account_id is None else leases.letting_go(run.account_id, run.id, run.fence)
 
 
 def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next | None:
     """Give the account's lease to the first in line by (lane, age), else free it.
 
-    The lease row is locked first: a claim that is just joining the line has then committed, and is seen.
+    What the run did is committed already, and is told whatever happens here: if its worker dies, or the database can't
+    be reached any more, the lease is over in time by itself.
     """
-    if run.account_id is None or leases.free_unless_awaited(storage, run.account_id, run.id, run.fence):
+    try:
+        return _handed_over(storage, run, lease_seconds)
+    except (peewee.PeeweeException, StorageError) as error:
+        say.warning(f"Account {run.account_id} is not handed over before its lease is over: {type(error).__name__}")
         return None
-    if not leases.hold(storage, run.account_id, run.id, run.fence):
+
+
+def _handed_over(storage: Storage, run: Execution, lease_seconds: float) -> Next | None:
+    """The lease row is locked first: a claim that is just joining the line has then committed, and is seen."""
+    if run.account_id is None:
         return None
-    skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
-    row = storage.one(
-        "SELECT id, lane, fence FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "  # noqa: S608
-        f"AND wait_for = 'lease' AND id <> ? ORDER BY lane_rank, id LIMIT 1 {skip}",
-        run.account_id,
-        run.id,
-    )
-    if row is None:
-        leases.free(storage, run.account_id)
-        return None
-    leases.reserve(storage, run.account_id, row[0], seconds=lease_seconds)
-    storage.run(
-        "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?",
-        row[0],
-    )
-    return Next(row[0], row[1], row[2])
+    with storage.write():
+        if not leases.hold(storage, run.account_id, run.id, run.fence):
+            return None
+        skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
+        row = storage.one(
+            "SELECT id, lane, fence FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "  # noqa: S608
+            f"AND wait_for = 'lease' AND id <> ? ORDER BY lane_rank, id LIMIT 1 {skip}",
+            run.account_id,
+            run.id,
+        )
+        if row is None:
+            leases.free(storage, run.account_id)
+            return None
+        # An entry may stand in a long line of its queue: guards of the account don't wait there with it.
+        seconds = lease_seconds if row[1] == "protect" else min(lease_seconds, KEPT_FOR_ENTRY_SECONDS)
+        leases.reserve(storage, run.account_id, row[0], seconds=seconds)
+        storage.run(
+            "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, "
+            "sends = 1 WHERE id = ?",
+            row[0],
+        )
+        return Next(row[0], row[1], row[2])
 
 
 def reopen(storage: Storage, ended: Execution, *, max_age_seconds: float, keeps_plan: bool) -> None:
@@ -279,7 +289,7 @@ def reopen(storage: Storage, ended: Execution, *, max_age_seconds: float, keeps_
     if ended.plan is not None and not keeps_plan:
         old.append(ended.plan)
     storage.run(
-        "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 0, "
+        "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 1, "
         "tries = 0, looks = 0, crashes = 0, result = NULL, error = NULL, finished_at = NULL, expires_at = {later}, "
         "plan = ?, plan_version = ?, old_plans = ? WHERE id = ?",
         max_age_seconds,
@@ -329,7 +339,12 @@ def adopt_account(storage: Storage, execution_id: str, account_id: str, account_
 
 def _guarded(touched: int, run: Execution) -> None:
     if touched != 1:
-        raise LeaseLost(f"execution {run.id} was taken over by another run", account_id=run.account_id)
+        raise lost(run)
+
+
+def lost(run: Execution) -> LeaseLost:
+    """Return the error of a run that was given up for dead."""
+    return LeaseLost(f"execution {run.id} was taken over by another run", account_id=run.account_id)
 
 
 def from_row(row: tuple[Any, ...]) -> Execution:

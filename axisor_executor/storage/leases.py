@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import Statement, Storage
 
 _RESERVED = -1
+UNLESS_HELD = (
+    "ON CONFLICT (account_id) DO UPDATE SET execution_id = excluded.execution_id, "
+    "worker_id = excluded.worker_id, fence = excluded.fence, until = excluded.until "
+    "WHERE axisor_leases.until <= {now} OR axisor_leases.execution_id = excluded.execution_id"
+)
+"""What lets an insertion take a lease that is over, or kept for this execution, and no other."""
 
 
 def take(storage: Storage, name: str, execution_id: str, *, worker_id: str, fence: int, seconds: float) -> bool:
     """Take the lease if it is free, over, or kept for this execution; return whether it was taken."""
     return bool(
         storage.run(
-            "INSERT INTO axisor_leases (account_id, execution_id, worker_id, fence, until) VALUES (?,?,?,?,{later}) "
-            "ON CONFLICT (account_id) DO UPDATE SET execution_id = excluded.execution_id, "
-            "worker_id = excluded.worker_id, fence = excluded.fence, until = excluded.until "
-            "WHERE axisor_leases.until <= {now} OR axisor_leases.execution_id = excluded.execution_id",
+            "INSERT INTO axisor_leases (account_id, execution_id, worker_id, fence, until) "  # noqa: S608
+            f"VALUES (?,?,?,?,{{later}}) {UNLESS_HELD}",
             name,
             execution_id,
             worker_id,
@@ -78,29 +82,27 @@ def reserve(storage: Storage, name: str, execution_id: str, *, seconds: float) -
     )
 
 
-def free_unless_awaited(storage: Storage, name: str, execution_id: str, fence: int) -> bool:
-    """Give back the lease of a run for which nobody stands in line; return whether it was given back.
+def letting_go(name: str, execution_id: str, fence: int) -> tuple[Statement, Statement]:
+    """Return what gives back the lease of a run for which nobody stands in line; it returns a row if it does.
 
     It is locked first, by a statement of its own: a claim that is just joining the line has then committed, and is
     seen.
     """
     held = "account_id = ? AND execution_id = ? AND fence = ?"
-    return bool(
-        storage.run_all(
-            (f"SELECT 1 FROM axisor_leases WHERE {held} {{for_update}}", name, execution_id, fence),  # noqa: S608
+    return (
+        (f"SELECT 1 FROM axisor_leases WHERE {held} {{for_update}}", name, execution_id, fence),  # noqa: S608
+        (
             (
-                (
-                    f"DELETE FROM axisor_leases WHERE {held} AND NOT EXISTS ("  # noqa: S608
-                    "SELECT 1 FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "
-                    "AND wait_for = 'lease' AND id <> ?)"
-                ),
-                name,
-                execution_id,
-                fence,
-                name,
-                execution_id,
+                f"DELETE FROM axisor_leases WHERE {held} AND NOT EXISTS ("  # noqa: S608
+                "SELECT 1 FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "
+                "AND wait_for = 'lease' AND id <> ?) RETURNING 1"
             ),
-        )
+            name,
+            execution_id,
+            fence,
+            name,
+            execution_id,
+        ),
     )
 
 
@@ -110,13 +112,17 @@ def free(storage: Storage, name: str) -> None:
 
 
 def renew(storage: Storage, worker_id: str, execution_ids: Collection[str], *, seconds: float) -> None:
-    """Prolong the leases of a worker's present runs. One that is over already is not revived."""
+    """Prolong the leases of a worker's present runs. One that is over already is not revived.
+
+    One whose row somebody holds is left for the next time: it must not keep the others from being prolonged.
+    """
     if not execution_ids:
         return
     marks = ",".join("?" * len(execution_ids))
+    skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
     storage.run(
-        f"UPDATE axisor_leases SET until = {{later}} WHERE worker_id = ? AND until > {{now}} "  # noqa: S608
-        f"AND execution_id IN ({marks})",
+        "UPDATE axisor_leases SET until = {later} WHERE account_id IN (SELECT account_id FROM axisor_leases "  # noqa: S608
+        f"WHERE worker_id = ? AND until > {{now}} AND execution_id IN ({marks}) {skip})",
         seconds,
         worker_id,
         *execution_ids,

@@ -5,22 +5,34 @@ Each function puts what it finds back to ``queued`` and returns it; telling the 
 
 from __future__ import annotations
 
-from axisor_executor.storage.connection import Storage
+from collections.abc import Collection
+
+from axisor_executor.automation import Lane
+from axisor_executor.storage.connection import Storage, instant
 from axisor_executor.storage.executions import Next
 
-LIVE = "status IN ('queued', 'running', 'waiting')"
+LIVE = "finished_at IS NULL"
 """The condition of the partial index: SQLite takes it only where it stands in the query, else it reads all rows."""
 
 _DUE = "status = 'waiting' AND due_at <= {now}"
 
 _PUT_BACK = (
-    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL WHERE id = ?"
+    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 1 "
+    "WHERE id = ?"
 )
 
 _GIVE_UP = (
-    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, "
+    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 1, "
     "crashes = crashes + 1 WHERE id = ? AND status = 'running' AND fence = ?"
 )
+
+
+MOST_DOUBLED = 6
+"""Half an hour between two tellings, at most."""
+LONGEST_IN_LINE = 20
+"""Times as long as usual it is taken to stand in line, whatever its place."""
+_AFTER_ALL = "g"
+"""Behind every id: those are of hexadecimal digits."""
 
 
 def due(storage: Storage, limit: int) -> list[Next]:
@@ -60,41 +72,65 @@ def abandoned(storage: Storage, limit: int, *, grace_seconds: float) -> list[Nex
     return [Next(row[0], row[1]) for row in put_back]
 
 
-def unsent(storage: Storage, limit: int, *, grace_seconds: float) -> list[Next]:
-    """Return queued executions that the queue was never told of (Redis was away, or the producer died)."""
+def unsent(storage: Storage, limit: int, *, grace_seconds: float) -> list[tuple[Next, bool]]:
+    """Return queued executions of which is not known that the queue was told, each with whether it is new.
+
+    New ones are told without a word to the ledger; Redis was away, or the producer died. Of one that was put back, the
+    queue may hold the message before: it is done with, and says nothing.
+    """
     rows = storage.rows(
-        f"SELECT id, lane FROM axisor_executions WHERE {LIVE} AND status = 'queued' "  # noqa: S608
+        f"SELECT id, lane, sends FROM axisor_executions WHERE {LIVE} AND status = 'queued' "  # noqa: S608
         "AND sent_at IS NULL AND created_at < {later} "
         "ORDER BY lane_rank, id LIMIT ?",
         -grace_seconds,
         limit,
     )
-    return [Next(row[0], row[1]) for row in rows]
+    return [(Next(row[0], row[1]), row[2] == 0) for row in rows]
 
 
-def overdue(storage: Storage, limit: int, *, seconds: float) -> list[Next]:
-    """Return queued executions that the queue was told of long ago: ``seconds``, doubled with every telling."""
+def mark_told(storage: Storage, execution_ids: Collection[str]) -> None:
+    """Note of new executions that the queue holds them: it was told when they were taken."""
+    marks = ",".join("?" * len(execution_ids))
+    storage.run(
+        "UPDATE axisor_executions SET sent_at = created_at, sends = 2 "  # noqa: S608
+        f"WHERE id IN ({marks}) AND status = 'queued' AND sent_at IS NULL AND sends = 0",
+        *execution_ids,
+    )
+
+
+def overdue(storage: Storage, lane: Lane, first_in_line: str | None, limit: int, *, seconds: float) -> list[Next]:
+    """Return a lane's queued executions that the queue was told of long ago: ``seconds``, doubled with every telling.
+
+    Those that are younger than the first in line stand behind it, and only wait for their turn: most likely, since
+    ids come from clocks of several machines, and an old execution that goes on stands behind younger ones.
+    """
     rows = storage.rows(
-        f"SELECT id, lane, sends FROM axisor_executions WHERE {LIVE} AND status = 'queued' "  # noqa: S608
-        "AND sent_at < {later} "
-        "ORDER BY lane_rank, id LIMIT ?",
+        f"SELECT id, sends, sent_at, {{now}} FROM axisor_executions WHERE {LIVE} AND status = 'queued' "  # noqa: S608
+        "AND sent_at < {later} AND lane = ? AND (id < ? OR sent_at < {later}) ORDER BY lane_rank, id LIMIT ?",
         -seconds,
+        lane,
+        first_in_line or _AFTER_ALL,
+        -seconds * LONGEST_IN_LINE,
         limit * 4,
     )
-    candidates = [row for row in rows if _is_overdue(storage, row[0], seconds * 2 ** max(int(row[2]) - 1, 0))]
-    return [Next(row[0], row[1]) for row in candidates[:limit]]
+    found = [
+        Next(row[0], lane)
+        for row in rows
+        if (instant(row[3]) - instant(row[2])).total_seconds() > seconds * _patience(int(row[1]))
+    ]
+    return found[:limit]
+
+
+def _patience(sends: int) -> int:
+    return 1 << min(max(sends - 2, 0), MOST_DOUBLED)  # one was told for the first time with 2
 
 
 def forget_sent(storage: Storage) -> int:
-    """Treat every queued execution as unknown to the queue (it was wiped); return how many there are."""
-    return storage.run("UPDATE axisor_executions SET sent_at = NULL WHERE status = 'queued' AND sent_at IS NOT NULL")
+    """Treat every queued execution as unknown to the queue; return how many there are.
 
-
-def _is_overdue(storage: Storage, execution_id: str, seconds: float) -> bool:
-    return (
-        storage.one("SELECT 1 FROM axisor_executions WHERE id = ? AND sent_at < {later}", execution_id, -seconds)
-        is not None
-    )
+    It was wiped, or came back with what it had, of which an answer may have been lost.
+    """
+    return storage.run("UPDATE axisor_executions SET sent_at = NULL, sends = 1 WHERE status = 'queued'")
 
 
 def _skip(storage: Storage) -> str:

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from axisor_executor.automation import Act, OpenPosition
-from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import actions, executions
 from axisor_executor.storage.actions import LedgerAction, Place
 from axisor_executor.storage.connection import Statement, Storage
@@ -31,6 +30,7 @@ class Plan:
         decision: what it decided.
         record: who decided, on which config, and what was seen.
         ledger: the execution's actions so far.
+        config_text: the config that it was decided on, as it is stored.
         dry_run: whether it is only rehearsed.
     """
 
@@ -42,12 +42,14 @@ class Plan:
         record: Mapping[str, Any],
         ledger: Sequence[LedgerAction],
         *,
+        config_text: str | None = None,
         dry_run: bool = False,
     ) -> None:
         self._storage = storage
+        self.config_text = config_text
         self._run = run
         self.version = run.plan_version + 1
-        self._document = {**decision.as_dict(), "version": self.version, **record}
+        self.document = {**decision.as_dict(), "version": self.version, **record}
         self.is_kept = False
         self.owed: LedgerAction | None = None
         self.actions = self._drafts(decision, max((one.seq for one in ledger if one.was_sent), default=0), dry_run)
@@ -78,22 +80,33 @@ class Plan:
         """
         if self.is_kept:
             return
-        with self._storage.write():
-            plan, *rest = self.statements()
-            if self._storage.run_all(plan) != 1:
-                raise LeaseLost(
-                    f"execution {self._run.id} was taken over by another run", account_id=self._run.account_id
-                )
-            if rest:
-                self._storage.run_all(*rest)
+        if self._storage.together(*self.statements()) is None:
+            raise executions.lost(self._run)
         self.is_kept = True
 
-    def statements(self) -> list[Statement]:
-        """Return what writes the plan inside a transaction. The first touches no row when the run was given up."""
-        written = [executions.plan_statement(self._storage, self._run, self._document, self.version)]
+    def write(self) -> None:
+        """Write the plan inside the caller's transaction.
+
+        Raises:
+            LeaseLost: the run was given up for dead in the meantime.
+        """
+        plan, *rest = self.statements()
+        if self._storage.run(*plan) != 1:
+            raise executions.lost(self._run)
+        for statement in rest:
+            self._storage.run(*statement)
+
+    def statements(self, instead: Mapping[int, Statement] | None = None, *only_if: Any) -> list[Statement]:
+        """Return what writes the plan, in a transaction that fails where the run was given up.
+
+        Args:
+            instead: by ``seq``, what writes an action that does not begin as planned.
+            only_if: a condition, and its parameters, without which nothing is to be written.
+        """
+        written = [executions.plan_statement(self._storage, self._run, self.document, self.version, *only_if)]
         if self._run.plan_version:
             written.append(actions.drop_planned(self._run))
-        return written + [actions.insertion(action) for action in self.actions]
+        return written + [(instead or {}).get(action.seq) or actions.insertion(action) for action in self.actions]
 
     def confirmed(self, sent: LedgerAction, answer: Mapping[str, Any], new_trade_id: str | None) -> None:
         """Hear that an action is done, and commit that: at once, or, where it completes the plan, with the end."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from axisor_executor.automation import Action, OpenPosition
 from axisor_executor.errors import Held
-from axisor_executor.storage.connection import Statement, Storage, instant
+from axisor_executor.storage.connection import Storage, instant
 
 Scope = Literal["all", "exchange", "account", "automation"]
 Mode = Literal["paused", "reduce_only"]
@@ -27,14 +27,18 @@ class Switch:
 
 
 def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str | None) -> None:
-    """Set a switch. Once this has committed, no sender that has not committed ``sending`` before gets past it."""
+    """Set a switch. Once this has committed, no sender that has not committed ``sending`` before gets past it.
+
+    One that is set already keeps its reason, unless another one is given.
+    """
     with storage.write():
         if not storage.is_sqlite:
+            storage.run("SET LOCAL lock_timeout = '15s'")  # longer than a frozen sender may hold it
             storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
         storage.run(
             "INSERT INTO axisor_switches (scope, scope_id, mode, reason, created_at) VALUES (?,?,?,?,{now}) "
-            "ON CONFLICT (scope, scope_id) DO UPDATE SET mode = excluded.mode, reason = excluded.reason, "
-            "created_at = excluded.created_at",
+            "ON CONFLICT (scope, scope_id) DO UPDATE SET mode = excluded.mode, "
+            "reason = COALESCE(excluded.reason, axisor_switches.reason), created_at = excluded.created_at",
             scope,
             scope_id,
             mode,
@@ -57,9 +61,9 @@ def listed(storage: Storage) -> list[Switch]:
     return [Switch(row[0], row[1], row[2], row[3], instant(row[4])) for row in rows]
 
 
-def held_still(storage: Storage) -> tuple[Statement, ...]:
-    """Return what holds the switches still until a transaction ends (SQLite's writers are alone anyway)."""
-    return () if storage.is_sqlite else (("SELECT pg_advisory_xact_lock_shared(?)", _LOCK),)
+def held_still(*, is_sqlite: bool) -> str:
+    """Return an expression that holds the switches still until the transaction ends (SQLite's writers are alone)."""
+    return "1" if is_sqlite else f"pg_advisory_xact_lock_shared({_LOCK})"
 
 
 def check_pause(storage: Storage, *, exchange: str, account_id: str, automation_id: str) -> None:

@@ -10,12 +10,15 @@ from axisor_executor.automation import Lane
 from axisor_executor.errors import IdempotencyConflict
 from axisor_executor.ids import uuid7
 from axisor_executor.observe.logs import timestamp
-from axisor_executor.storage.connection import Storage, document
-from axisor_executor.storage.executions import COLUMNS, Execution, from_row, get
+from axisor_executor.storage import accounts
+from axisor_executor.storage.accounts import Automation
+from axisor_executor.storage.connection import Statement, Storage
+from axisor_executor.storage.executions import COLUMNS, Execution, from_row
 
+Condition = tuple[str, tuple[Any, ...]]
 LANE_RANK: Mapping[Lane, int] = {"protect": 0, "default": 1}
 _NOT_BEGUN = (
-    "((status IN ('queued', 'waiting') AND started_at IS NULL) "
+    "(finished_at IS NULL) IS TRUE AND ((status IN ('queued', 'waiting') AND started_at IS NULL) "
     "OR (status = 'waiting' AND plan_version = 0 AND (wait_for = 'paused' "
     "OR (wait_for IN ('rate', 'retry') AND tries = 0))))"
 )
@@ -40,75 +43,120 @@ class NewExecution:
     collapses: bool = False
 
 
-def record(storage: Storage, new: NewExecution) -> tuple[Execution, bool]:
+def record_as_seen(storage: Storage, new: NewExecution, seen: Automation) -> Execution | None:
+    """Write a new execution as queued where its automation is still as ``seen`` and nothing stands in its way.
+
+    That is the usual case, in one round trip. ``None``: nothing was written, and :func:`record` knows why.
+    """
+    rows = _insert(storage, new, accounts.as_seen(seen))
+    return from_row(rows[0]) if rows else None
+
+
+def record(storage: Storage, new: NewExecution, *, was_tried: bool = False) -> tuple[Execution, bool]:
     """Write a new execution as queued, and return it with ``True``; or the first one of the same key, ``False``.
+
+    Args:
+        storage: the database.
+        new: the execution.
+        was_tried: whether just the same was found not to be the usual case a moment ago.
 
     Raises:
         IdempotencyConflict: the key belongs to another job of this user.
     """
-    while (taken := _record(storage, new)) is None:
-        pass  # the first one of the key was there, and was pruned before it could be read
+    while (taken := _record(storage, new, was_tried=was_tried)) is None:
+        was_tried = False  # the first one of the key was there, and was pruned before it could be read
     return taken
 
 
-def _record(storage: Storage, new: NewExecution) -> tuple[Execution, bool] | None:
-    execution_id = uuid7()
+def _record(storage: Storage, new: NewExecution, *, was_tried: bool) -> tuple[Execution, bool] | None:
+    rows = [] if was_tried else _insert(storage, new)
+    if not rows and new.collapses:
+        rows = _collapsed(storage, new)
+    if rows:
+        return from_row(rows[0]), True
+    first = _first_of(storage, new)
+    return None if first is None else (first, False)
+
+
+def _insert(storage: Storage, new: NewExecution, only_if: Condition = ("true", ())) -> list[tuple[Any, ...]]:
+    """Write the execution, but no second one that would do the same as another."""
+    condition, params = only_if
+    if new.collapses:
+        condition += f" AND NOT EXISTS (SELECT 1 FROM axisor_executions WHERE {_twin(storage)})"  # noqa: S608
+        params += _twin_of(new)
+    return storage.together(*_one_by_one(storage, new), _inserting(new, condition, params), on_disk=True) or []
+
+
+def _collapsed(storage: Storage, new: NewExecution) -> list[tuple[Any, ...]]:
+    """Write the execution as cancelled, for another that waits to do the same; nothing where none does any more."""
     with storage.write(durable=True):
-        twin = _waiting_twin(storage, new) if new.collapses else None
-        inserted = storage.run(
+        for lock in _one_by_one(storage, new):
+            storage.run(*lock)
+        twin = _waiting_twin(storage, new)
+        rows = [] if twin is None else storage.rows(*_inserting(new))
+        if not rows or twin is None:
+            return []
+        _cancel_duplicate(storage, rows[0][0], new, twin)
+        return storage.rows(f"SELECT {COLUMNS} FROM axisor_executions WHERE id = ?", rows[0][0])  # noqa: S608
+
+
+def _inserting(new: NewExecution, condition: str = "true", params: tuple[Any, ...] = ()) -> Statement:
+    return (
+        (
             "INSERT INTO axisor_executions (id, user_id, automation_id, automation_type, account_id, account_name, "
             "exchange, lane, lane_rank, job, trade_id, idempotency_key, message_id, status, created_at, expires_at) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',{now},{later}) ON CONFLICT DO NOTHING",
-            execution_id,
-            new.user_id,
-            new.automation_id,
-            new.automation_type,
-            new.account_id,
-            new.account_name,
-            new.exchange,
-            new.lane,
-            LANE_RANK[new.lane],
-            dict(new.job),
-            new.trade_id,
-            new.idempotency_key,
-            new.message_id,
-            new.max_age_seconds,
-        )
-        if inserted:
-            if twin is not None:
-                _cancel_duplicate(storage, execution_id, new, twin)
-            found = get(storage, execution_id)
-            assert found is not None
-            return found, True
-        first = _first_of(storage, new)
-        return None if first is None else (first, False)
+            f"SELECT ?,?,?,?,?,?,?,?,?,?,?,?,?,'queued',{{now}},{{later}} WHERE {condition} "
+            f"ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
+        ),
+        uuid7(),
+        new.user_id,
+        new.automation_id,
+        new.automation_type,
+        new.account_id,
+        new.account_name,
+        new.exchange,
+        new.lane,
+        LANE_RANK[new.lane],
+        dict(new.job),
+        new.trade_id,
+        new.idempotency_key,
+        new.message_id,
+        new.max_age_seconds,
+        *params,
+    )
+
+
+def _one_by_one(storage: Storage, new: NewExecution) -> tuple[Statement, ...]:
+    """Return what lets takers of one automation's jobs go one after the other: two can't both find no twin."""
+    if storage.is_sqlite or not new.collapses:
+        return ()
+    return (("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", new.automation_id),)
 
 
 def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
-    """Return the execution that would do the same and has not begun to decide, its row locked so that it can't now.
+    """Return the execution that would do the same and has not begun to decide, its row locked so that it can't now."""
+    row = storage.one(
+        f"SELECT id FROM axisor_executions WHERE {_twin(storage)} ORDER BY id LIMIT 1 {{for_update}}",  # noqa: S608
+        *_twin_of(new),
+    )
+    return None if row is None else str(row[0])
 
-    Takers of one automation's jobs come one after the other here, so that two can't both find none. One that was held
-    before it could decide (by a pause, the rate limit, an exchange that is away) counts too, else jobs would pile up
-    behind it.
+
+def _twin(storage: Storage) -> str:
+    """Return the condition of a twin, for :func:`_twin_of`.
+
+    One that was held before it could decide (by a pause, the rate limit, an exchange that is away) counts too, else
+    jobs would pile up behind it.
     """
-    if not storage.is_sqlite:
-        storage.run("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", new.automation_id)
-    rows = storage.rows(
-        f"SELECT id, job FROM axisor_executions WHERE automation_id = ? AND {_NOT_BEGUN} "  # noqa: S608
-        "AND user_id = ? AND expires_at > {now} ORDER BY id",
-        new.automation_id,
-        new.user_id,
-    )
-    same = (new.job.get("action"), new.trade_id)
-    twins = [row[0] for row in rows if (document(row[1]).get("action"), document(row[1]).get("tradeId")) == same]
-    return next((twin for twin in twins if _still_waits(storage, twin)), None)
-
-
-def _still_waits(storage: Storage, twin: str) -> bool:
+    field = "COALESCE(json_extract(job, '$.{}'), '')" if storage.is_sqlite else "COALESCE(job->>'{}', '')"
     return (
-        storage.one(f"SELECT 1 FROM axisor_executions WHERE id = ? AND {_NOT_BEGUN} {{for_update}}", twin)  # noqa: S608
-        is not None
+        f"automation_id = ? AND {_NOT_BEGUN} AND user_id = ? AND expires_at > {{now}} "
+        f"AND {field.format('action')} = ? AND {field.format('tradeId')} = ?"
     )
+
+
+def _twin_of(new: NewExecution) -> tuple[str, ...]:
+    return new.automation_id, new.user_id, new.job.get("action") or "", new.trade_id or ""
 
 
 def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, twin: str) -> None:

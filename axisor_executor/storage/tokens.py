@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from axisor_executor.errors import AxisorError, NotFound
+from axisor_executor.storage.accounts import as_stored
 from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
 
 Scope = Literal["read", "execute", "operate"]
@@ -75,7 +76,7 @@ def create(
             _digest(text),
             name,
             [scope for scope in SCOPES if scope in set(scopes)],
-            user_id,
+            user_id and as_stored(storage, "user", user_id),
             instant(expires[0]) if expires else None,
         )
         return text, _get(storage, token_id)

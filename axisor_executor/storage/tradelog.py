@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
-from uuid import uuid4
 
 import peewee
 
+from axisor_executor.ids import uuid7
 from axisor_executor.observe.logs import say
-from axisor_executor.storage.connection import BROKEN, Storage
+from axisor_executor.storage.connection import BROKEN, Statement, Storage
 
 TradeLogStatus = Literal["success", "app_error", "exchange_error"]
 
@@ -31,6 +31,29 @@ class Entry:
     error_message: str | None = None
 
 
+def insertion(entry: Entry) -> Statement:
+    """Return what inserts an entry; the monolith's foreign keys may forbid it."""
+    now = datetime.now(UTC)
+    return (
+        (
+            'INSERT INTO "TradeLog" (id, user_id, automation_id, trade_id, status, action, pnl, amount, price, '
+            "error_message, executed_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+        ),
+        uuid7(),
+        entry.user_id,
+        entry.automation_id,
+        entry.trade_id,
+        entry.status,
+        entry.action,
+        entry.pnl,
+        entry.amount,
+        None if entry.price is None else float(entry.price),
+        entry.error_message,
+        now,
+        now,
+    )
+
+
 def write(storage: Storage, entries: tuple[Entry, ...]) -> None:
     """Insert the entries inside the caller's transaction.
 
@@ -38,24 +61,8 @@ def write(storage: Storage, entries: tuple[Entry, ...]) -> None:
     ledger has the run all the same.
     """
     for entry in entries:
-        now = datetime.now(UTC)
         try:
-            storage.attempt(
-                'INSERT INTO "TradeLog" (id, user_id, automation_id, trade_id, status, action, pnl, amount, price, '
-                "error_message, executed_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                str(uuid4()),
-                entry.user_id,
-                entry.automation_id,
-                entry.trade_id,
-                entry.status,
-                entry.action,
-                entry.pnl,
-                entry.amount,
-                None if entry.price is None else float(entry.price),
-                entry.error_message,
-                now,
-                now,
-            )
+            storage.attempt(*insertion(entry))
         except peewee.IntegrityError:
             say.debug(f"No TradeLog row: automation {entry.automation_id} or user {entry.user_id} is not there")
         except BROKEN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from axisor_executor.automation import (
@@ -38,6 +39,7 @@ def make_context(
     balance: int | None = BALANCE,
     own: Sequence[Trade] | None = (),
     entries: Sequence[OwnEntry] | None = (),
+    acted_on: Mapping[str, datetime] | None = MappingProxyType({}),
     lineage: Mapping[str, str] | None = None,
     now: datetime = NOW,
     account: AccountInfo = ACCOUNT,
@@ -58,6 +60,7 @@ def make_context(
         balance: free sats; ``None``: it can't be read.
         own: the running trades and open orders that this automation opened; ``None``: they can't be read.
         entries: what this automation has opened, or may have opened; ``None``: it can't be read.
+        acted_on: trade id -> when this automation last acted on it, for a config's cooldown; ``None`` as above.
         lineage: old trade id -> the id that replaced it.
 
     Raises:
@@ -79,6 +82,7 @@ def make_context(
         free_balance=balance,
         own=None if own is None else tuple(own),
         entries=None if entries is None else tuple(entries),
+        acted=None if acted_on is None else dict(acted_on),
         lineage=dict(lineage or {}),
     )
     return AccountContext(

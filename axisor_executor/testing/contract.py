@@ -43,6 +43,7 @@ UNREADABLE: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "finished": ({"finished": None}, {"running": (), "open_orders": (), "finished": None}),
     "own_trades": ({"own": None},),
     "own_entries": ({"entries": None},),
+    "acted_on": ({"acted_on": None},),
     "cross_position": ({"cross_position": None},),
     "balance": ({"balance": None},),
 }

@@ -54,6 +54,7 @@ class FakeExchange:
         cross: the cross position, ``None`` where it can't be read.
         own: ids of the trades that the automation opened.
         entries: what the automation opened, as the ledger tells it.
+        acted_on: id of a trade, or of the cross position -> when the automation last acted on it.
         lineage: old trade id -> the id that replaced it.
     """
 
@@ -66,6 +67,7 @@ class FakeExchange:
         cross_position: CrossPosition | None = None,
         own: Iterable[str] = (),
         entries: Iterable[OwnEntry] = (),
+        acted_on: Mapping[str, datetime] | None = None,
         lineage: Mapping[str, str] | None = None,
         now: datetime = NOW,
     ) -> None:
@@ -75,6 +77,7 @@ class FakeExchange:
         self.cross = cross_position
         self.own = set(own)
         self.entries = tuple(entries)
+        self.acted_on = dict(acted_on or {})
         self.lineage = dict(lineage or {})
         self.now = now
         self._opened = 0
@@ -84,6 +87,7 @@ class FakeExchange:
         """Return an exchange that goes its own way from here on."""
         other = copy.copy(self)
         other.trades, other.own, other.lineage = dict(self.trades), set(self.own), dict(self.lineage)
+        other.acted_on = dict(self.acted_on)
         return other
 
     def trade(self, trade_id: str) -> Trade:
@@ -123,6 +127,7 @@ class FakeExchange:
             "finished": self._in("closed", "canceled"),
             "own": [trade for trade in self._in("running", "open") if trade.id in self.own],
             "entries": self.entries,
+            "acted_on": self.acted_on,
             "cross_position": self.cross,
             "balance": self.balance,
             "lineage": self.lineage,
@@ -164,12 +169,14 @@ class FakeExchange:
             created_at=self.now,
             filled_at=self.now if action.type == "market" else None,
         )
+        self._check_quantity(action.quantity)
         self._check(self._stoploss_problem(trade, action.stoploss) if action.stoploss is not None else None)
         self._check(self._takeprofit_problem(trade, action.takeprofit) if action.takeprofit is not None else None)
         self._spend(arithmetic.entry_cost(action.side, action.quantity, entry, action.leverage))
         self._opened += 1
         self.trades[trade.id] = replace(trade, stoploss=action.stoploss, takeprofit=action.takeprofit)
         self.own.add(trade.id)
+        self.acted_on[trade.id] = self.now
         if action.replaces is not None:
             self.lineage[action.replaces] = trade.id
         else:
@@ -200,7 +207,12 @@ class FakeExchange:
         trade = self._the(action.trade_id, "running")
         self._check_leverage(trade, trade.margin - action.amount)
         self.balance += action.amount
-        self._set_margin(trade, trade.margin - action.amount, sum_cash_in=trade.sum_cash_in + action.amount)
+        self._set_margin(
+            trade,
+            trade.margin - action.amount,
+            sum_cash_in=trade.sum_cash_in + action.amount,
+            sum_cash_in_margin=trade.sum_cash_in_margin + action.amount,
+        )
 
     @apply.register
     def _set_takeprofit(self, action: SetTakeProfit) -> None:
@@ -223,6 +235,7 @@ class FakeExchange:
 
     @apply.register
     def _reduce_cross(self, action: ReduceCrossPosition) -> None:
+        self._check_quantity(action.quantity)
         self._reduce(self._held(action), action.quantity)
 
     def _in(self, *states: TradeState) -> list[Trade]:
@@ -237,10 +250,15 @@ class FakeExchange:
 
     def _keep(self, trade: Trade, **changed: Any) -> None:
         self.trades[trade.id] = replace(trade, **changed)
+        self.acted_on[trade.id] = self.now
 
     def _spend(self, amount: int) -> None:
         self._check(f"the balance is {self.balance} sats, this takes {amount}" if amount > self.balance else None)
         self.balance -= amount
+
+    def _check_quantity(self, quantity: int) -> None:
+        most = arithmetic.MAX_QUANTITY
+        self._check(f"an order takes {most} USD at most, this one is of {quantity}" if quantity > most else None)
 
     def _check_leverage(self, trade: Trade, margin: int) -> None:
         within = margin > 0 and 1 <= arithmetic.leverage_for_margin(trade.quantity, _entry(trade), margin) <= 100
@@ -275,6 +293,7 @@ class FakeExchange:
 
     def _reduce(self, held: CrossPosition, quantity: int) -> None:
         assert held.entry_price is not None  # it has a side
+        self.acted_on[held.id] = self.now
         left = abs(held.quantity) - quantity
         self.cross = make_cross_position(
             id=held.id,

@@ -29,6 +29,7 @@ class PlainReads:
     free_balance: int | None = BALANCE
     own: tuple[Trade, ...] | None = ()
     entries: tuple[OwnEntry, ...] | None = ()
+    acted: Mapping[str, datetime] | None = field(default_factory=dict)
     lineage: Mapping[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -73,6 +74,12 @@ class PlainReads:
             raise Unavailable("the entries of this automation could not be read")
         found = [entry for entry in self.entries if entry.sent_at > since]
         return sorted(found, key=lambda entry: entry.sent_at, reverse=True)
+
+    def acted_on(self, since: datetime) -> Sequence[str]:
+        self.asked.append("acted_on")
+        if self.acted is None:
+            raise Unavailable("what this automation has acted on could not be read")
+        return sorted({self.current_id(trade_id) for trade_id, at in self.acted.items() if at > since})
 
     def current_id(self, trade_id: str) -> str:
         seen = {trade_id}

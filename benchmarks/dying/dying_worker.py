@@ -1,6 +1,7 @@
 """The broker module of a worker that kills itself (SIGKILL) where it is told: at a point of a run, or before any.
 
-``BENCH_DIE_AT`` names the point, ``BENCH_NOTE`` the file in which it leaves the time; once that is there, nobody dies.
+``BENCH_DIE_AT`` names the point. Whoever reaches it while the file ``BENCH_ARMED`` is there takes it away by renaming
+it to ``BENCH_DIED``, leaves the time in it, and dies: one worker for each time that it is put there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 from dramatiq import Broker, Middleware
 from dramatiq.broker import MessageProxy
@@ -18,17 +20,18 @@ from axisor_executor.run import points
 __all__ = ["broker"]
 
 FETCHED = "fetched"
+ARMED, DIED = Path(os.environ["BENCH_ARMED"]), Path(os.environ["BENCH_DIED"])
 
 
 def die(point: str) -> None:
-    """Die if this is the point, and nobody has died yet."""
+    """Die if this is the point, and somebody is to die."""
     if point != os.environ["BENCH_DIE_AT"]:
         return
     try:
-        note = os.open(os.environ["BENCH_NOTE"], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    except FileExistsError:
+        ARMED.rename(DIED)
+    except FileNotFoundError:
         return
-    os.write(note, f"{time.time()}\n".encode())
+    DIED.write_text(f"{time.time()}\n")
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.arriving import moments
 from benchmarks.findings import Findings, percentile
+from benchmarks.scale import Spent, slower
 from benchmarks.soak import Sample, growth
 from benchmarks.usage import Usage, usage, workers_of
 
@@ -72,10 +73,19 @@ def test_a_goal_is_reached_or_missed() -> None:
     assert verdicts["all: p99.9"] == (500, None)
 
 
+def test_a_statement_that_reads_more_with_a_large_past_is_told_and_one_that_does_not_is_not() -> None:
+    empty = {"claim": Spent(1, 200, 20), "look": Spent(1, 30, 5)}
+    large = {"claim": Spent(1, 210, 2800), "look": Spent(1, 35, 6), "new": Spent(1, 90, 4)}
+    found = slower("entry", empty, large)
+    assert [row[-1] for row in found.rows] == ["claim", "new"]
+    assert found.rows[0][:4] == [200, 210, 20, 2800]
+    assert slower("entry", empty, empty).note.startswith("None")
+
+
 def test_growth_is_seen_and_warming_up_is_none() -> None:
     def sample(private: float, sockets: int) -> Sample:
         one = Usage(pid=1, rss=90, pss=80, private=private, threads=20, files=30, sockets=sockets, cpu=1)
-        return Sample(one, one, sessions=13)
+        return Sample(one, one, keys=60, sessions=13)
 
     warming_up = [sample(30, 5)] * 5 + [sample(50, 20)] * 15
     assert {row[4] for row in growth(warming_up).rows} == {None, "reached"}

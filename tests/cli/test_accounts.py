@@ -381,6 +381,53 @@ class TestRotate:
         assert commands.error(*rotate, given=keys_json(owner)).endswith("[other_exchange_user]\n")
         assert commands.json(*rotate, given=keys_json(renewed))["exchangeUser"]["id"] == before.id
 
+    def test_only_the_passphrase_is_replaced_while_the_breaker_is_open_for_it(
+        self, commands: Commands, world: World, account: Account
+    ) -> None:
+        guard = world.automation(account, "margin_guard", {"action": "close_position"})
+        trade_id = world.open_trade(account)
+        keys = account.paper
+        account.paper = PaperAccount(keys.id, keys.username, keys.key, keys.secret, "mistyped", 0)
+        world.storage.run("UPDATE user_exchange_accounts SET credentials = ?", world.written(account))
+        results = [world.run(guard, trade_id=trade_id) for _ in range(world.settings.breaker_refusals + 1)]
+        assert results[-1]["error"]["code"] == "account_circuit_open", results
+        rotate = ("accounts", "rotate", account.id, "--keys-file", "-", "--other-user")
+        assert commands.json(*rotate, given=keys_json(keys))["isVerified"]
+        assert commands.json("accounts", "verify", account.id)["isVerified"]
+
+    @pytest.mark.parametrize("is_text_in_json", [True, False], ids=["text in JSON", "no JSON"])
+    def test_a_column_that_holds_something_else_is_replaced_too(
+        self, commands: Commands, world: World, account: Account, renewed: PaperAccount, *, is_text_in_json: bool
+    ) -> None:
+        broken = json.dumps(json.dumps(world.written(account))) if is_text_in_json else "no JSON"
+        if not is_text_in_json and not world.storage.is_sqlite:
+            world.storage.run("ALTER TABLE user_exchange_accounts ALTER credentials TYPE TEXT")
+        world.storage.run("UPDATE user_exchange_accounts SET credentials = ?", broken)
+        rotate = ("accounts", "rotate", account.id, "--keys-file", "-", "--other-user")
+        assert commands.json(*rotate, given=keys_json(renewed))["isVerified"]
+        assert opened(world, account.id)[0] == renewed.key
+
+    def test_keys_that_somebody_else_has_replaced_meanwhile_stay(
+        self,
+        commands: Commands,
+        world: World,
+        account: Account,
+        renewed: PaperAccount,
+        owner: PaperAccount,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        test_new = accounts._test_new
+
+        def meanwhile(*arguments: Any, **named: Any) -> Any:
+            theirs = json.dumps(owner.credentials())
+            world.storage.run("UPDATE user_exchange_accounts SET credentials = ?", theirs)
+            return test_new(*arguments, **named)
+
+        monkeypatch.setattr(accounts, "_test_new", meanwhile)
+        told = commands.error("accounts", "rotate", account.id, "--keys-file", "-", given=keys_json(renewed))
+        assert told.endswith("[changed_meanwhile]\n")
+        assert opened(world, account.id)[0] == owner.key
+
     def test_where_that_can_not_be_told_it_has_to_be_confirmed(
         self, commands: Commands, world: World, account: Account, renewed: PaperAccount
     ) -> None:

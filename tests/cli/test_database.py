@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,15 +59,43 @@ def test_init_shows_no_password(postgres_url: str, alone: Commands) -> None:
     assert password not in shown
 
 
-def test_check_before_init(empty: Commands) -> None:
+def test_check_before_init(empty: Commands, database_url: str) -> None:
+    storage = Storage(database_url)
+    assert not storage.tables
+    storage.close()
     found = empty.json("db", "check", code=1)
     assert [problem["kind"] for problem in found["problems"]] == ["tables_missing"]
+
+
+@pytest.mark.parametrize("command", [("db", "check"), ("status",), ("automations", "validate")])
+def test_a_file_that_is_not_there_is_not_made(
+    alone: Commands, sqlite_url: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    shown = alone(*command, code=1, DATABASE_URL=sqlite_url, REDIS_URL="redis://127.0.0.1:1")
+    assert f"there is no file {tmp_path / 'axisor.db'}" in shown.output.replace("\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_check_of_a_database_that_is_away(alone: Commands) -> None:
     found = alone.json("db", "check", code=1, DATABASE_URL="postgresql://u:canary-word@127.0.0.1:1/x")
     assert [problem["kind"] for problem in found["problems"]] == ["database"]
     assert "canary-word" not in json.dumps(found)
+
+
+@pytest.mark.parametrize("command", ["db init", "db check", "status", "recover"])
+def test_without_the_driver_of_postgresql_it_says_what_to_install(
+    alone: Commands, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    told = alone.error(*command.split(), DATABASE_URL="postgresql://user:pass@localhost:5432/axisor?schema=public")
+    assert told.endswith("pip install 'axisor-executor[postgres]' [extra_missing]\n")
+
+
+@pytest.mark.parametrize("command", ["db check", "keys status", "plugins", "alerts list", "breakers"])
+def test_what_is_odd_in_the_settings_is_said_by_quiet_commands_too(commands: Commands, command: str) -> None:
+    shown = commands(*command.split(), AXISOR_DB_POL="3")
+    assert "AXISOR_DB_POL is not a setting and has no effect; did you mean AXISOR_DB_POOL?" in shown.stderr
+    assert "AXISOR_DB_POL" not in shown.stdout
 
 
 def test_a_sound_database(world: World, commands: Commands) -> None:
@@ -145,6 +175,21 @@ def test_credentials_are_listed_by_account_and_never_shown(world: World, command
     shown = commands("db", "check", code=1).output + json.dumps(found)
     for secret in ("canary-1", "canary-2", "canary-3", good.paper.secret, world.written(good)["API Key"][:20]):
         assert secret not in shown
+
+
+def test_rows_that_are_nested_too_deep_are_told_like_others(world: World, commands: Commands) -> None:
+    account = world.account()
+    entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 100})
+    deep = "[" * 3000 + "]" * 3000
+    world.storage.run("UPDATE user_exchange_accounts SET credentials = ?", deep)
+    world.storage.run('UPDATE "Automation" SET config = ?', deep)
+    found = _kinds(commands)
+    assert [item["accountId"] for item in found["credentials_unreadable"]] == [account.id]
+    assert [item["automationId"] for item in found["config_invalid"]] == [entry]
+    (refused,) = commands.json("automations", "validate", code=1)["automations"]
+    assert (refused["automationId"], refused["problem"]["code"]) == (entry, "invalid_config")
+    (shown,) = commands.json("accounts", "list")
+    assert shown["credentials"]["formats"] == ["unreadable"]
 
 
 def test_another_key_reads_nothing(world: World, commands: Commands) -> None:

@@ -56,8 +56,12 @@ def world_of(commands: Commands) -> Iterator[Any]:
         for name, value in commands.env.items():
             patch.setenv(name, value)
         parts = runtime.Runtime()
-        runtime.use(parts)
-        yield SimpleNamespace(run=lambda one: api.execute({"userId": "user123", "automationId": one}))
+
+        def run(automation_id: str) -> dict[str, Any]:
+            runtime.use(parts)  # a command has one of its own
+            return api.execute({"userId": "user123", "automationId": automation_id})
+
+        yield SimpleNamespace(run=run)
         runtime.use(None)
         parts.close()
 
@@ -124,3 +128,37 @@ def test_its_exchanges_are_its_own(commands: Commands, monolith: str, paper: Pap
     own = ("accounts", "add", "--user", "user123", "--name", "n", "--keys-file", "-")
     assert commands.error(*own, given=keys).endswith("[exchange_missing]\n")
     assert query(monolith, "SELECT 1 FROM exchanges") == []
+
+
+def test_it_is_looked_at_as_a_whole(commands: Commands, monolith: str, paper: PaperExchange) -> None:
+    account_id, _ = added(commands, paper)
+    commands.json("automations", "add", "--user", "user123", "--account", account_id, *ENTRY)
+    assert commands.json("db", "check")["problems"] == []
+    for whose, count in ((), 1), (("--account", account_id), 1), (("--user", "x", "--account", "no uuid"), 0):
+        assert commands.json("automations", "validate", *whose)["counts"]["automations"] == count
+    assert commands.json("keys", "status")["accounts"] == 1
+    commands("keys", "rotate")
+    assert commands.json("migrate", "automations", "--all")["users"] == []
+
+
+@pytest.mark.parametrize("monolith", [OF_UUIDS], ids=["uuid"], indirect=True)
+def test_uuids_may_be_in_capitals(commands: Commands, monolith: str, paper: PaperExchange) -> None:
+    given, own = f"{'A' * 8}-AAAA-4AAA-8AAA-{'A' * 12}", f"{'a' * 8}-aaaa-4aaa-8aaa-{'a' * 12}"
+    keys = json.dumps(paper.create_account("Main").credentials())
+    add = ("accounts", "add", "--user", "user123", "--name", "Main", "--keys-file", "-", "--id", given)
+    sealed = {"AXISOR_CREDENTIALS_FORMAT": "sealed"}
+    for is_new in (True, False):
+        made = commands.json(*add, given=keys, **sealed)
+        assert (made["id"], made["added"]) == (own, is_new)
+    assert commands.json("accounts", "verify", given[:9])["isVerified"]
+    add = ("automations", "add", "--user", "user123", "--account", given, *ENTRY, "--id", given)
+    for is_new in (True, False):
+        made = commands.json(*add)
+        assert (made["id"], made["account"]["id"], made["added"]) == (own, own, is_new)
+    with world_of(commands) as world:
+        for scope in ("--account", "--automation"):
+            assert commands.json("pause", scope, given)["id"] == own
+            assert world.run(given)["waitingFor"] == "paused"
+            assert commands("resume", scope, given).stdout == f"{scope[2:].capitalize()} {given} goes on.\n"
+        assert world.run(given)["automationId"] == own
+    assert len(commands.json("executions", "list", "--automation", given, "--account", given)) == 3

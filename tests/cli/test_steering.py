@@ -114,6 +114,9 @@ class TestPause:
         assert "all: reduce_only (the [exchange] is slow)" in told
         (switch,) = commands.json("status")["switches"]
         assert (switch["mode"], switch["reason"]) == ("reduce_only", "the [exchange] is slow")
+        commands("pause", "--all")
+        (switch,) = commands.json("status")["switches"]
+        assert (switch["mode"], switch["reason"]) == ("paused", "the [exchange] is slow")
 
     def test_jobs_are_held_and_go_on(self, commands: Commands, world: World, account: Account, entry: str) -> None:
         commands("pause", "--account", account.id)
@@ -221,7 +224,11 @@ class TestResolve:
         assert world.execution(failed).status == "failed"
 
     def test_the_verdict_is_never_guessed(self, commands: Commands, world: World, uncertain: str) -> None:
-        assert "Choose --executed or --not-executed." in commands("executions", "resolve", uncertain, code=2).stderr
+        for options in ([], ["--executed", "--not-executed"], ["--not-executed", "--executed"]):
+            told = commands("executions", "resolve", uncertain, *options, code=2).stderr
+            assert "Choose --executed or --not-executed." in told
+        told = commands("executions", "resolve", uncertain, "--not-executed", "--trade", "b87eef8a", code=2).stderr
+        assert "no --trade" in told
         assert world.execution(uncertain).status == "uncertain"
 
     def test_what_is_not_there(self, commands: Commands, uncertain: str) -> None:

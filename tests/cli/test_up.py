@@ -223,7 +223,9 @@ def test_other_peoples_redis_and_database(stack: Up, redis_url: str, postgres_ur
     assert not (stack.folder / "axisor.db").exists()
     assert not (stack.folder / "encryption-key").exists()
     assert stack.end(signal.SIGTERM) == 0, stack.shown
-    assert "AXISOR_QUEUE_PREFIX" in (stack.folder / "environment").read_text()
+    environment = (stack.folder / "environment").read_text()
+    assert all(f"export {name}=" in environment for name in (*given, "AXISOR_QUEUE_PREFIX"))
+    assert redis_url in stack.run("status").stdout, "also where the shell knows none of it"
 
     other = Up(stack.folder.parent / "other")
     refused = other.run("up", "--paper", "--port", "0", **given)
@@ -240,6 +242,10 @@ class TestRefusals:
     def test_without_a_mode(self, alone: Commands, folder: str) -> None:
         assert "[mode_missing]" in alone.error("up", "--dir", folder)
         assert not Path(folder).exists()
+
+    @pytest.mark.parametrize("modes", [("--paper", "--live"), ("--live", "--paper")])
+    def test_both_modes(self, alone: Commands, folder: str, modes: tuple[str, str]) -> None:
+        assert "Choose --paper or --live." in alone("up", *modes, "--yes", "--dir", folder, code=2).stderr
 
     def test_live_without_consent(self, alone: Commands, folder: str) -> None:
         result = alone("up", "--live", "--dir", folder, code=1)

@@ -119,6 +119,10 @@ def test_what_the_next_version_would_refuse_and_upgrade(world: World, commands: 
     assert commands.json("automations", "enable", upgraded)["config"] == ENTRY, "no row is rewritten"
 
 
+def test_a_type_that_is_none(commands: Commands) -> None:
+    assert commands.error("automations", "validate", "--type", "margin_gard").endswith("[unknown_automation_type]\n")
+
+
 def test_only_some(world: World, commands: Commands, account: Account) -> None:
     other = world.account("another", "Other Account")
     world.automation(account, "margin_guard", {})

@@ -36,10 +36,10 @@ class Position:
 
 def read_positions(world: World) -> dict[str, Position]:
     """Return the cross position of every account that was asked to change one, by the account's key."""
-    asked = {row["key"] for row in world.paper.requests(mutating=True) if row["path"].startswith(_PATH)}
+    asked = {row["accountId"] for row in world.paper.requests(mutating=True) if row["path"].startswith(_PATH)}
     found = {}
     for account in world.accounts:
-        if account.paper.key in asked:
+        if account.paper.id in asked:
             client = Owner(world, account).client
             position = _through(client.cross_position).value
             page = _through(client.cross_filled_orders).value

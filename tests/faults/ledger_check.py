@@ -109,7 +109,7 @@ def check(
     world: World,
     intents: Sequence[Intent],
     *,
-    by_hand: Collection[tuple[str, int]] = (),
+    by_hand: Collection[str] = (),
     may_fail: Collection[str] = (),
     may_be_uncertain: Callable[[LedgerAction], str | None] = lambda _: None,
     interfered: bool = False,
@@ -120,19 +120,20 @@ def check(
     Args:
         world: both sides.
         intents: every job that was taken.
-        by_hand: (key, timestamp) of requests that are not the executor's.
+        by_hand: keys that are not the executor's: what was signed with them is left out.
         may_fail: codes of errors that the storm's faults explain.
         may_be_uncertain: why an action's outcome can't be known (in words), or ``None``.
         interfered: somebody changed trades by hand, so an action may be superseded.
         past: keys of accounts and accounts of automations that have changed; the world's as they are if left out.
     """
-    books = _read(world, set(by_hand), past or unchanged(world))
+    books = _read(world, by_hand, past or unchanged(world))
     tally = Tally(jobs=len(intents), requests=len(books.requests), effects=len(books.effects))
     effects_of = _match(books, tally)
     rivals = {intent.execution_id for intent in intents if intent.rivalled}
     _check_actions(books, effects_of, rivals, tally, interfered=interfered)
     for intent in intents:
         _check_job(intent, books, effects_of, tally, may_fail, may_be_uncertain, interfered=interfered)
+    _check_trade_log(intents, books, tally)
     known = {intent.execution_id for intent in intents}
     tally.problems += [f"execution {one} belongs to no job" for one in books.executions if one not in known]
     if all(one in books.executions and books.executions[one].is_over for one in known):
@@ -149,7 +150,7 @@ def unchanged(world: World) -> Past:
     return past
 
 
-def _read(world: World, by_hand: set[tuple[str, int]], past: Past) -> Books:
+def _read(world: World, by_hand: Collection[str], past: Past) -> Books:
     storage = world.storage
     with storage.connection():
         ids = [row[0] for row in storage.rows("SELECT id FROM axisor_executions ORDER BY id")]
@@ -161,9 +162,7 @@ def _read(world: World, by_hand: set[tuple[str, int]], past: Past) -> Books:
                 for row in storage.rows('SELECT automation_id, COUNT(*) FROM "TradeLog" GROUP BY automation_id')
             }
         )
-    requests = [
-        row for row in world.paper.requests(mutating=True) if (row["key"], int(row["timestamp"] or 0)) not in by_hand
-    ]
+    requests = [row for row in world.paper.requests(mutating=True) if row["key"] not in by_hand]
     ours = {row["seq"] for row in requests}
     positions = cross_check.read_positions(world)
     return Books(
@@ -310,10 +309,21 @@ def _check_job(
                 tally.problems.append(f"{what} is {run.status}, but did {dict(had)}")
             if not (interfered and run.status == "cancelled"):
                 tally.problems.append(f"{what} is {run.status}, and nobody kept it from being done: {run.result}")
-    logged = books.trade_log[intent.automation_id]
-    groups = len({effect[1] for effect in wanted if effect[1]}) or 1
-    if run.status == "completed" and logged != groups:
-        tally.problems.append(f"{what} is completed and has {logged} rows in the TradeLog, not {groups}")
+
+
+def _check_trade_log(intents: Sequence[Intent], books: Books, tally: Tally) -> None:
+    """A completed job leaves a row for each trade that it is about; jobs of one automation leave the sum."""
+    by_automation: dict[str, list[Intent]] = defaultdict(list)
+    for intent in intents:
+        by_automation[intent.automation_id].append(intent)
+    for automation_id, of_it in by_automation.items():
+        runs = [books.executions.get(intent.execution_id) for intent in of_it]
+        if any(run is None or run.status != "completed" for run in runs):
+            continue
+        rows = sum(len({effect[1] for effect in intent.effects if effect[1]}) or 1 for intent in of_it)
+        if (logged := books.trade_log[automation_id]) != rows:
+            jobs = ", ".join(f"{intent.kind} ({intent.execution_id})" for intent in of_it)
+            tally.problems.append(f"{jobs}: completed, with {logged} rows in the TradeLog, not {rows}")
 
 
 def _check_cross(

@@ -23,7 +23,7 @@ def work(world: World) -> Workload:
 
 
 def _check(work: Workload) -> Tally:
-    return check(work.world, work.intents, by_hand=work.signed_by_hand)
+    return check(work.world, work.intents, by_hand=work.keys_by_hand)
 
 
 def _first(work: Workload, kind: str) -> Intent:

@@ -47,7 +47,7 @@ def test_no_death_doubles_or_loses_an_action(
             at_random -= 1
         crew.keep_on(work.all_over, within=60 + 2 * fault_jobs, what="the end of all jobs")
         seconds = time.monotonic() - began
-    tally = check(world, intents, by_hand=work.signed_by_hand)
+    tally = check(world, intents, by_hand=work.keys_by_hand)
     figures.record("1", "SIGKILL", world, tally, faults={"kills": crew.ended}, seconds=seconds)
     assert tally.problems == []
     assert crew.open_orders == []
@@ -79,7 +79,7 @@ def test_a_stalled_sender_does_no_harm_when_it_wakes(
         crew.wait(0.5)  # what a sleeper does on awakening, it does now
         seconds = time.monotonic() - began
     # Who is stopped behind the last look at the clock sends a request that is dead on arrival: refused, and so failed.
-    tally = check(world, intents, by_hand=work.signed_by_hand, may_fail={"exchange_unauthorized"})
+    tally = check(world, intents, by_hand=work.keys_by_hand, may_fail={"exchange_unauthorized"})
     figures.record("1", "SIGSTOP and SIGCONT", world, tally, faults={"stops": crew.stops}, seconds=seconds)
     assert tally.problems == []
     assert crew.stops > 0
@@ -103,6 +103,6 @@ def test_restarts_for_a_deployment_lose_nothing(
             restarts -= 1
         crew.keep_on(work.all_over, within=60 + 2 * fault_jobs, what="the end of all jobs")
         seconds = time.monotonic() - began
-    tally = check(world, intents, by_hand=work.signed_by_hand)
+    tally = check(world, intents, by_hand=work.keys_by_hand)
     figures.record("1", "SIGTERM", world, tally, faults={"restarts": crew.ended}, seconds=seconds)
     assert tally.problems == []

@@ -66,6 +66,6 @@ def test_no_lost_answer_doubles_or_loses_an_action(
             crew.wait(0.5)
             assert time.monotonic() - began < 60 + 2 * fault_jobs, crew.last_words()
         seconds = time.monotonic() - began
-    tally = check(world, intents, by_hand=work.signed_by_hand, may_fail={"exchange_unavailable"})
+    tally = check(world, intents, by_hand=work.keys_by_hand, may_fail={"exchange_unavailable"})
     figures.record("2", "answers lost, late, wrong", world, tally, faults=struck(world.paper), seconds=seconds)
     assert tally.problems == []

@@ -78,7 +78,7 @@ def test_postgresql_restarted_and_cut_off(
             world.parts.storage.close()
         crew.keep_on(work.all_over, within=60 + 2 * fault_jobs, what="the end of all jobs")
         seconds = time.monotonic() - began
-    tally = check(world, intents, by_hand=work.signed_by_hand)
+    tally = check(world, intents, by_hand=work.keys_by_hand)
     figures.record("4", "database restarted, killed, cut off", world, tally, faults=faults, seconds=seconds)
     assert tally.problems == []
 
@@ -124,7 +124,7 @@ def test_sqlite_on_a_full_disk(
         crew.keep_on(work.all_over, within=60 + 2 * fault_jobs, what="the end of all jobs")
         seconds = time.monotonic() - began
     faults["writes refused"] = len(_REFUSED.findall(crew.log()))
-    tally = check(world, intents, by_hand=work.signed_by_hand)
+    tally = check(world, intents, by_hand=work.keys_by_hand)
     figures.record("4", "disk full", world, tally, faults=faults, seconds=seconds)
     assert tally.problems == []
     assert faults["writes refused"] > 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dramatiq import Message
 
-from axisor_executor.broker import ACTORS
+from axisor_executor.lanes import ACTORS
 from tests.faults.crew import Crew
 from tests.faults.figures import Figures
 from tests.faults.ledger_check import check
@@ -54,6 +54,6 @@ def test_a_message_that_comes_twice_acts_once(
         crew.keep_on(lambda: all_taken() and work.all_over(), within=60 + fault_jobs, what="the end of all jobs")
         crew.keep_on(lambda: sum(world.parts.queue.sizes().values()) == 0, within=30, what="an empty queue")
         seconds = time.monotonic() - began
-    tally = check(world, intents, by_hand=work.signed_by_hand)
+    tally = check(world, intents, by_hand=work.keys_by_hand)
     figures.record("5", "every message twice", world, tally, faults={"extra messages": fault_jobs}, seconds=seconds)
     assert tally.problems == []

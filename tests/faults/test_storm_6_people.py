@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -83,12 +83,9 @@ class People:
     def touch_what_was_lost(self, intents: list[Intent]) -> None:
         """Change every trade whose request the exchange has dropped: as its owner, who sees that nothing happened."""
         of_trade = {intent.trade_id: intent for intent in intents}
-        by_hand = self.work.signed_by_hand
+        by_hand = self.work.keys_by_hand
         for request in self.world.paper.requests(mutating=True):
-            if (
-                request["fault"] not in ("drop_before", "drop_after")
-                or (request["key"], int(request["timestamp"])) in by_hand
-            ):
+            if request["fault"] not in ("drop_before", "drop_after") or request["key"] in by_hand:
                 continue
             intent = next((of_trade[trade] for trade in of_trade if trade and trade in request["body"]), None)
             if intent is None or intent.trade_id is None or intent.trade_id in self.touched:
@@ -99,26 +96,27 @@ class People:
 
     def _by_hand(self, intent: Intent) -> None:
         """Do it until it is done: the owner's requests are lost like all others."""
-        hand = self.work.hands[intent.account.id]
+        assert intent.trade_id is not None
         done = False
         while not done:
-            stamp = hand.stamp()
             with suppress(ExchangeError):
-                _touch(hand.client, intent, stamp)
+                _touch(self.work.hands[intent.account.id].client, intent)
             done = any(
-                row["effect"] for row in self.world.paper.requests(mutating=True) if row["timestamp"] == str(stamp)
+                row["effect"]
+                for row in self.world.paper.requests(mutating=True)
+                if row["key"] in self.work.keys_by_hand and intent.trade_id in row["body"]
             )
 
 
-def _touch(client: ExchangeClient, intent: Intent, stamp: int) -> None:
+def _touch(client: ExchangeClient, intent: Intent) -> None:
     assert intent.trade_id is not None
     match intent.kind:
         case "set_stoploss":
-            client.set_stoploss(intent.trade_id, Decimal(47_123), timestamp_ms=stamp)
+            client.set_stoploss(intent.trade_id, Decimal(47_123))
         case "set_takeprofit":
-            client.set_takeprofit(intent.trade_id, Decimal(70_001), timestamp_ms=stamp)
+            client.set_takeprofit(intent.trade_id, Decimal(70_001))
         case "add_margin":
-            client.add_margin(intent.trade_id, 777, timestamp_ms=stamp)
+            client.add_margin(intent.trade_id, 777)
 
 
 def faults_on(world: World, account: Account, seed: int) -> None:
@@ -127,12 +125,12 @@ def faults_on(world: World, account: Account, seed: int) -> None:
         world.paper.add_fault(kind, mutating=True, account=account.paper, rate=0.3, seed=seed + number)
 
 
-def overwritten(world: World, people: People, by_hand: set[tuple[str, int]]) -> list[str]:
+def overwritten(world: World, people: People, by_hand: Collection[str]) -> list[str]:
     """Return requests that were sent again for a trade that its owner had changed since the first of them."""
     found: list[str] = []
     first: dict[tuple[str, str], float] = {}
     for request in world.paper.requests(mutating=True):
-        if (request["key"], int(request["timestamp"])) in by_hand:
+        if request["key"] in by_hand:
             continue
         for trade, touched_at in people.touched.items():
             if trade in request["body"]:
@@ -199,7 +197,7 @@ def test_people_keep_the_last_word(world: World, tmp_path: Path, seed: int, faul
             return "the owner added margin by hand while the answer was lost: the sum fits neither outcome"
         return None
 
-    by_hand = work.signed_by_hand
+    by_hand = work.keys_by_hand
     # The stranger's account has none of the trades; an inactive one takes no entries.
     may_fail = {
         "trade_not_found",

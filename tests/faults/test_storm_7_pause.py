@@ -97,11 +97,8 @@ def test_nothing_arrives_after_a_pause(
         crew.keep_on(work.all_over, within=60 + 2 * fault_jobs, what="the end of all jobs")
         seconds = time.monotonic() - began
     faults["kills"] = crew.ended
-    tally = check(world, intents, by_hand=work.signed_by_hand)
-    by_hand = work.signed_by_hand
-    requests = [
-        row for row in world.paper.requests(mutating=True) if (row["key"], int(row["timestamp"])) not in by_hand
-    ]
+    tally = check(world, intents, by_hand=work.keys_by_hand)
+    requests = [row for row in world.paper.requests(mutating=True) if row["key"] not in work.keys_by_hand]
     with world.storage.connection():
         listed = [one for intent in intents for one in actions.of(world.storage, intent.execution_id)]
     sent = {(type(one.action).__name__, one.timestamp_ms): one for one in listed if one.timestamp_ms is not None}

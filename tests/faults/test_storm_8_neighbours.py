@@ -71,7 +71,7 @@ def test_guards_elsewhere_start_as_fast_as_before(
         crew.keep_on(quiet_work.all_over, within=60 + 3 * fault_jobs, what="the end of all jobs")
         seconds = time.monotonic() - began
     stormy = start_latencies(world, meanwhile)
-    by_hand = quiet_work.signed_by_hand | flooded.signed_by_hand | hung.signed_by_hand
+    by_hand = quiet_work.keys_by_hand | flooded.keys_by_hand | hung.keys_by_hand
     tally = check(world, [*before, *meanwhile, *flood, *hanging], by_hand=by_hand)
     calm, rough = statistics.median(quiet), statistics.median(stormy)
     worst = stormy[int(len(stormy) * 0.9) - 1]

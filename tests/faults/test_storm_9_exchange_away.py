@@ -149,7 +149,7 @@ def test_everything_is_done_when_the_exchange_is_back(
         done_after = time.monotonic() - back
         seconds = time.monotonic() - began
         assert crew.ended == 0, crew.last_words()
-    tally = check(world, intents, by_hand=work.signed_by_hand)
+    tally = check(world, intents, by_hand=work.keys_by_hand)
     figures.record(
         "9",
         f"the exchange {what} for {away_for:g} s",

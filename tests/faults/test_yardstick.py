@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def calls_of(number: int, intent: Intent) -> list[Call]:
     }[intent.kind]
 
 
-def compare(world: World, intents: list[Intent], by_hand: set[tuple[str, int]]) -> tuple[Tally, int]:
+def compare(world: World, intents: list[Intent], by_hand: Collection[str]) -> tuple[Tally, int]:
     """Count doubles and losses by the exchange's effects, and how many of the doubles the TradeLog shows."""
-    hand = {row["seq"] for row in world.paper.requests(mutating=True) if (row["key"], int(row["timestamp"])) in by_hand}
+    hand = {row["seq"] for row in world.paper.requests(mutating=True) if row["key"] in by_hand}
     effects = [row for row in world.paper.effects() if row["requestSeq"] not in hand]
     tally = Tally(
         jobs=len(intents), requests=len(world.paper.requests(mutating=True)) - len(hand), effects=len(effects)
@@ -110,7 +111,7 @@ class TestPlainDramatiq:
             for point in REACHED:
                 crew.order("kill", point, -(-kills(fault_jobs) // len(REACHED)))
             seconds = run(world, intents, crew)
-        tally, shown = compare(world, intents, work.signed_by_hand)
+        tally, shown = compare(world, intents, work.keys_by_hand)
         figures.record(
             "yardstick", "1: SIGKILL", world, tally, faults={"kills": crew.ended}, seconds=seconds,
             doubles_that_the_TradeLog_shows=shown,
@@ -130,7 +131,7 @@ class TestPlainDramatiq:
             world.paper.add_fault(kind, rate=0.05, seed=seed - number, **options)
         with Crew(world, tmp_path / "crew", seed=seed, module="tests.faults.yardstick_main") as crew:
             seconds = run(world, intents, crew)
-        tally, shown = compare(world, intents, work.signed_by_hand)
+        tally, shown = compare(world, intents, work.keys_by_hand)
         figures.record(
             "yardstick", "2: answers lost, late, wrong", world, tally, faults=struck(world.paper), seconds=seconds,
             doubles_that_the_TradeLog_shows=shown,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 from axisor_executor import api
 from axisor_executor.errors import StorageError
-from axisor_executor.exchange.base import ExchangeClient, NewTrade
-from axisor_executor.storage import accounts
+from axisor_executor.exchange.base import NewTrade
 from tests.harness.cross import Owner
 from tests.harness.world import Account, World
 
@@ -66,21 +64,6 @@ class Intent:
     rivalled: bool = False
 
 
-@dataclass
-class Hand:
-    """What somebody did by hand, with the account's own keys: known by key and timestamp."""
-
-    client: ExchangeClient
-    signed: set[int] = field(default_factory=set)
-    _last: int = 0
-
-    def stamp(self) -> int:
-        """Return a timestamp to sign with, and remember it."""
-        self._last = max(time.time_ns() // 1_000_000, self._last + 1)
-        self.signed.add(self._last)
-        return self._last
-
-
 class Workload:
     """Accounts of several users, and jobs on them.
 
@@ -92,8 +75,10 @@ class Workload:
     def __init__(self, world: World, count: int = 6, *, prefix: str = "Account") -> None:
         self.world = world
         self.prefix = prefix
-        self.hands: dict[str, Hand] = {}
-        self._opened: list[Account] = []
+        self.hands: dict[str, Owner] = {}
+        """Account -> its owner, who uses the exchange by themselves."""
+        self.keys_by_hand: set[str] = set()
+        """The owners' keys. The executor has none of them, so that its requests are told apart whenever it sends."""
         self.accounts = [self._account() for _ in range(count)]
         self.intents: list[Intent] = []
         self._trims = itertools.count(1)
@@ -101,18 +86,12 @@ class Workload:
         self._rival: Intent | None = None
 
     def _account(self) -> Account:
-        number = len(self._opened)
+        number = len(self.hands)
         made = self.world.account(USERS[number % len(USERS)], f"{self.prefix} {number}", balance=100_000_000)
-        self._opened.append(made)
-        self.hands[made.id] = self.hand(made)
+        keys = self.world.paper.add_keys(made.paper)
+        self.keys_by_hand.add(keys.key)
+        self.hands[made.id] = Owner(self.world, replace(made, paper=keys))
         return made
-
-    def hand(self, account: Account) -> Hand:
-        """Return the account's owner, about to use the exchange by themselves."""
-        with self.world.storage.connection():
-            row = accounts.account(self.world.storage, account.id)
-        assert row is not None
-        return Hand(self.world.parts.opener.open(row, "by hand", "default").client)
 
     def prepare(self, jobs: int, kinds: Sequence[str] = ALL_KINDS) -> list[Intent]:
         """Make ``jobs`` jobs over all accounts, with their trades and automations; nothing is enqueued."""
@@ -211,8 +190,7 @@ class Workload:
     def _position(self, account: Account, held: int) -> str:
         """Return the id of the account's cross position, which its owner opens before the first job on it."""
         if account.id not in self._positions:
-            owner = Owner(self.world, account, self.hands[account.id].stamp)
-            self._positions[account.id] = owner.hold(held, wallet=held * 500)
+            self._positions[account.id] = self.hands[account.id].hold(held, wallet=held * 500)
         return self._positions[account.id]
 
     def _intent(
@@ -229,9 +207,8 @@ class Workload:
 
     def trade(self, account: Account, *, price: Decimal | None = None, **more: Any) -> str:
         """Open a trade by hand (a limit order at ``price``) and return its id."""
-        hand = self.hands[account.id]
         order = NewTrade("market" if price is None else "limit", "buy", 100, Decimal(10), price=price, **more)
-        return hand.client.open_trade(order, timestamp_ms=hand.stamp()).value.id
+        return self.hands[account.id].client.open_trade(order).value.id
 
     def enqueue(self, intent: Intent) -> None:
         """Take the job, as a scheduler would: once more, under the same key, while the database can't be written."""
@@ -241,11 +218,6 @@ class Workload:
         while not intent.execution_id:
             with suppress(StorageError):
                 intent.execution_id = api.enqueue(job, idempotency_key=key)
-
-    @property
-    def signed_by_hand(self) -> set[tuple[str, int]]:
-        """(Key, timestamp) of everything that was done by hand."""
-        return {(account.paper.key, stamp) for account in self._opened for stamp in self.hands[account.id].signed}
 
     def all_over(self) -> bool:
         """Whether no execution is left that is not at its end."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^{}]*))?\}")
 
 
 def compose() -> dict[str, Any]:
@@ -32,7 +32,9 @@ def interpolated(text: str) -> str:
     def replace(found: re.Match[str]) -> str:
         return known.get(found["name"]) or (found["rest"] if found["kind"] == "-" else "")
 
-    return _VARIABLE.sub(replace, text)
+    while "${" in text:  # from the innermost on
+        text = _VARIABLE.sub(replace, text)
+    return text
 
 
 def filled_in(environment: Mapping[str, Any]) -> dict[str, str]:

@@ -18,29 +18,28 @@ WALLET = 30_000
 
 
 class Owner:
-    """Trades on an account's cross position as a person would; ``stamp`` gives the timestamps to sign with."""
+    """Uses an account as a person would, with the keys that it is given with, and trades on its cross position."""
 
-    def __init__(self, world: World, account: Account, stamp: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(self, world: World, account: Account) -> None:
         keys = account.paper
         credentials = SecureCredentials(keys.key, keys.secret, keys.passphrase)
         self.client = LNMarketsClient(ExchangeOptions("paper", world.paper.url), credentials)
-        self._stamp = stamp
 
     def hold(self, quantity: int, *, wallet: int = WALLET, leverage: int = 10) -> str:
         """Fill the wallet, open a position (USD, below 0 a short), and return the position's id."""
-        self.client.deposit_cross(wallet, timestamp_ms=self._stamp())
-        self.client.set_cross_leverage(Decimal(leverage), timestamp_ms=self._stamp())
+        self.client.deposit_cross(wallet)
+        self.client.set_cross_leverage(Decimal(leverage))
         self.trade(quantity)
         return self.position().id
 
     def trade(self, quantity: int) -> CrossOrder:
         """Buy, or below 0 sell, at the market (USD)."""
         order = NewCrossOrder("market", "buy" if quantity > 0 else "sell", abs(quantity))
-        return self.client.open_cross_order(order, timestamp_ms=self._stamp()).value
+        return self.client.open_cross_order(order).value
 
     def close(self) -> CrossOrder:
         """Close the position."""
-        return self.client.close_cross_position(timestamp_ms=self._stamp()).value
+        return self.client.close_cross_position().value
 
     def position(self) -> CrossPosition:
         """Return the position."""

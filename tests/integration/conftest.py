@@ -1,4 +1,4 @@
-"""What the integration tests share: databases that are migrated already, and the log, heard at every level."""
+"""What the integration tests share: databases that are migrated already, what they are asked, and the whole log."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from axisor_executor.observe.logs import ROOT, RUNS, HumanFormatter, JsonFormatt
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.schema import migrate
 from tests.harness.postgres import Databases
+from tests.harness.world import World
 
 
 def _migrate(url: str) -> None:
@@ -118,3 +119,19 @@ def said() -> Iterator[Said]:
     yield heard
     logger.removeHandler(heard)
     logger.setLevel(level)
+
+
+@pytest.fixture
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the database is asked, by the first word of each round trip."""
+    found: list[str] = []
+    database = world.storage.database
+    ask = database.execute_sql
+
+    def listening(sql: str, params: Any = None) -> Any:
+        if not sql.startswith(("PREPARE", "DISCARD", "BEGIN", "COMMIT")):
+            found.append(sql)
+        return ask(sql, params)
+
+    monkeypatch.setattr(database, "execute_sql", listening)
+    return found

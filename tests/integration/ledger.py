@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from axisor_executor.automation import Act, Action, Group, Lane, OpenPosition
-from axisor_executor.storage import accounts, actions, executions, sending, taking
+from axisor_executor.storage import accounts, actions, claiming, executions, sending, taking
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution, Next
@@ -58,7 +58,8 @@ class Ledger:
         self, execution_id: str, *, worker_id: str = "worker-1", seconds: float = LEASE_SECONDS
     ) -> Execution | None:
         """Start a run of an execution."""
-        return executions.claim(self.storage, execution_id, worker_id=worker_id, lease_seconds=seconds)
+        claimed = claiming.claim(self.storage, execution_id, worker_id=worker_id, lease_seconds=seconds)
+        return None if claimed is None else claimed.run
 
     def running(self, account_id: str | None = "account-1", **more: Any) -> Execution:
         """Take a job and start its run."""

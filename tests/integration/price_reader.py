@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from axisor_executor import shared
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, SharedTicker
+from axisor_executor.exchange.own_thread import OwnThread
 from axisor_executor.exchange.price_board import PriceBoard
 
 THREADS = 8
@@ -38,7 +39,7 @@ def main(redis_url: str, exchange_url: str, least: str) -> None:
     shared.TIMEOUT_SECONDS = 30.0
     options = ExchangeOptions("lnmarkets", exchange_url)
     board = PriceBoard(shared.Shared(redis_url, "burst"), options.slug, options.base_url)
-    ticker = SharedTicker(LNMarketsClient(options, None).ticker, board=board)
+    ticker = SharedTicker(LNMarketsClient(options, None).ticker, board=board, in_background=OwnThread("axisor-ticker"))
     stop = threading.Event()
     with ThreadPoolExecutor(THREADS) as pool:
         tasks = [pool.submit(read, ticker, stop, int(least) // THREADS) for _ in range(THREADS)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from axisor_executor.exchange import NewTrade
+from tests.harness.cross import Owner
 from tests.harness.world import Account, World
 
 
@@ -148,6 +151,15 @@ class TestMaxOpenTrades:
             again = world.run(automation_id)
         assert (again["status"], again["result"]["reason"]) == ("pending", "max_open_trades_reached")
         assert changes.sent == []
+
+    def test_nor_does_what_another_program_writes_into_its_trades_keep_it_from_counting(
+        self, world: World, account: Account
+    ) -> None:
+        odd = NewTrade("market", "buy", 100, Decimal(10), client_id="a\x00b\u202e")
+        Owner(world, account).client.open_trade(odd)
+        automation_id = entry(world, account, max_open_trades=1)
+        assert world.run(automation_id)["status"] == "completed"
+        assert world.run(automation_id)["status"] == "pending"
 
 
 class TestRateBudget:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from dramatiq import Message
+from dramatiq.common import current_millis
 
-from axisor_executor.broker import MOST_TOKENS, LaneBroker, LaneConsumer, make_broker
+from axisor_executor.broker import LaneBroker, make_broker
+from axisor_executor.consumer import LaneConsumer
+from axisor_executor.queue_script import MOST_TOKENS
 from axisor_executor.settings import Settings
 from tests.harness.world import ENCRYPTION_KEY
 
@@ -54,6 +57,54 @@ def test_an_idle_consumer_is_woken_at_once(broker: LaneBroker) -> None:
     assert not thread.is_alive()
     assert turns[0] is None
     assert turns[1].args == ("0",)
+
+
+def test_one_that_waits_has_the_message_with_the_bell(broker: LaneBroker) -> None:
+    """The round trip in which it would be asked for is one that every job would wait for."""
+    idle = consumer(broker)
+    assert next(idle) is None
+    client: Any = broker.client
+    broker.enqueue(message())
+    asked_before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert next(idle).args == ("0",)
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == asked_before + 1
+    assert client.llen(broker.bell("protect")) == 0
+
+
+def test_a_redis_that_has_forgotten_the_script_is_told_it_again(broker: LaneBroker) -> None:
+    idle = consumer(broker)
+    assert next(idle) is None
+    broker.enqueue(message())
+    client: Any = broker.client
+    client.script_flush()
+    assert next(idle).args == ("0",)
+
+
+def test_a_wait_whose_connection_is_cut_goes_on_with_another(broker: LaneBroker) -> None:
+    idle = consumer(broker)
+    assert next(idle) is None
+    client: Any = broker.client
+    client.client_kill_filter(_type="normal", skipme=False)
+    broker.enqueue(message())
+    assert next(idle).args == ("0",)
+
+
+def test_what_a_frozen_process_is_given_goes_to_another_when_it_is_taken_for_dead(
+    broker: LaneBroker, redis_url: str
+) -> None:
+    client: Any = broker.client
+    broker.enqueue(message())
+    now = str(current_millis())
+    count, *_ = broker._turned(broker.keys("protect"), 1.0, broker.broker_id, now, 1, [])  # nobody hears of it
+    assert count == 1
+    other = make_broker(Settings(redis_url=redis_url, encryption_key=ENCRYPTION_KEY, queue_prefix="bell"))
+    other.declare_queue("protect")
+    assert other.turn("protect", 1) == []
+    client.zadd("bell:__heartbeats__", {broker.broker_id: 0})
+    other.maintenance_chance = 1_000_000
+    other.do_qsize("protect")
+    assert [one.args for one in other.turn("protect", 1)] == [("0",)]
+    other.client.close()
 
 
 def test_one_token_a_message_up_to_a_limit(broker: LaneBroker) -> None:
@@ -133,15 +184,43 @@ def test_who_is_woken_and_has_no_room_any_more_passes_it_on(broker: LaneBroker) 
     broker.threads = 1
     protect, default = (broker.consume(lane, prefetch=1, timeout=10) for lane in ("protect", "default"))
     client: Any = broker.client
-    blpop = client.blpop
+    wait = client.execute_behind
 
-    def meanwhile(*args: Any) -> Any:
-        client.blpop = blpop
+    def meanwhile(*commands: Any) -> Any:
+        client.execute_behind = wait
         broker.enqueue(Message(queue_name="default", actor_name="run_default", args=(), kwargs={}, options={}))
         assert next(default) is not None, "the last thread"
         broker.enqueue(message())
-        return blpop(*args)
+        return wait(*commands)
 
-    client.blpop = meanwhile
-    assert next(protect) is None
-    assert client.llen(broker.bell("protect")) == 1
+    client.execute_behind = meanwhile
+    assert [next(protect), next(protect)] == [None, None]
+    assert client.llen(broker.bell("protect")) == client.llen(broker.keys("protect").line) == 1
+    assert not broker.taken["protect"]
+
+
+def test_a_process_that_stops_takes_no_more_and_shows_that_it_is_alive(broker: LaneBroker) -> None:
+    broker.threads = 2
+    idle = broker.consume("protect", prefetch=2, timeout=10)
+    client: Any = broker.client
+    broker.enqueue(message())
+    working = next(idle)
+    wait = client.execute_behind
+
+    def stopped_meanwhile(*commands: Any) -> Any:
+        client.execute_behind = wait
+        broker.threads = 0
+        broker.enqueue(message(1))
+        return wait(*commands)
+
+    client.execute_behind = stopped_meanwhile
+    while broker.threads:
+        assert next(idle) is None
+    assert client.llen(broker.bell("protect")) == 1, "another process is woken instead"
+    idle.ack(working)
+    broker._alive_until = 0.0
+    client.delete("bell:__heartbeats__")
+    assert [next(idle) for _ in range(4)] == [None] * 4
+    assert client.zscore("bell:__heartbeats__", broker.broker_id) is not None
+    assert client.llen(broker.keys("protect").line) == 1
+    assert client.hlen(broker.keys("protect").messages) == 1, "it was told what is done with"

@@ -216,7 +216,7 @@ class TestClosing:
         here, there = two
         here.refuse()
         look(there)
-        assert there.call(None, AccountRef(MAIN.id, MAIN.name, "f-renewed"))
+        assert there.call(None, AccountRef(MAIN.id, MAIN.name, MAIN.fingerprint, "d-renewed"))
         look(here)
         assert here.open_names() == []
 

@@ -67,7 +67,8 @@ def test_not_one_call_too_many_and_nine_tenths_used(paper: PaperExchange, redis_
 
     A machine that is too slow, or too busy, for 250 calls a second can't use them. So the same processes show, before
     and after, what they can do without limits: where that is less than twice the budget, half of it must be reached.
-    And a call that left in time may arrive at any time on a machine that stands still: then it is tried again.
+    On a machine that stands still all is tried again. And a call that left in time may arrive late, among those of the
+    next second: for each that may have, the exchange, which counts in any second, may refuse one.
     """
     accounts = [paper.create_account() for _ in range(KEYS)]
     lanes = ["protect"] * guards + ["default"] * (THREADS - guards)
@@ -83,7 +84,10 @@ def test_not_one_call_too_many_and_nine_tenths_used(paper: PaperExchange, redis_
         pytest.skip(f"this machine stands still for more than {STALL_SECONDS} s at a time")
     can = min(can, possible(paper, redis_url, accounts))
 
-    assert Counter(row["status"] for row in rows) == {200: len(rows)}
+    statuses = Counter(row["status"] for row in rows)
+    assert statuses.keys() <= {200, 429}
+    assert statuses[429] <= sum(one["late"] for one in done)
     rate = best_rate(rows)
+    print(f"{statuses}, {sum(one['late'] for one in done)} late")
     print(f"{rate:.1f} calls/s of {KEYS * PER_SECOND}, where {can:.0f} were possible without limits")
     assert rate >= min(0.9 * KEYS * PER_SECOND, can / 2)

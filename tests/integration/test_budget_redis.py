@@ -123,6 +123,14 @@ class TestTheScript:
         after = at(client, KEY, START - back, pace_script.arguments(FIVE, "default")).after
         assert after <= LONGEST_SLOW_DOWN + FIVE.window
 
+    def test_calls_that_have_left_the_window_are_forgotten(self, client: Any) -> None:
+        """Else a caller with a high rate drags as many of them along as it may make in a second."""
+        pace, sizes = Pace.per_second(1000), []
+        for number in range(20):
+            at(client, KEY, START + number * pace.window, pace_script.arguments(pace, "default"))
+            sizes.append(client.strlen(KEY))
+        assert sizes == [sizes[0]] * 20
+
     def test_keys_go_by_themselves(self, client: Any) -> None:
         now = START
         at(client, "entries", now, pace_script.arguments(FIVE, "default"))

@@ -10,6 +10,7 @@ from axisor_executor.switching import pause, resume
 from tests.harness.cross import Owner, at
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
+from tests.integration.test_dying_runs import die
 
 SAFE, AT_RISK = 50_000, 44_000
 
@@ -145,6 +146,83 @@ class TestReduce:
         assert world.run(halve)["status"] == "completed"
         again = world.run(halve)
         assert (again["status"], again["result"]["reason"]) == ("pending", "cooldown")
+
+
+class TestReduceByMoreThanAnOrderTakes:
+    """Of 1 200 000 USD, half is a full order and another of 100 000."""
+
+    @pytest.fixture
+    def account(self, world: World) -> Account:
+        world.paper.settings(windowSeconds=1.0)
+        world.restart(signature_window_seconds=1.0, signature_margin_seconds=0.2)
+        return world.account(balance=10**10)
+
+    @pytest.fixture
+    def position_id(self, owner: Owner) -> str:
+        position_id = owner.hold(500_000, wallet=5 * 10**9)
+        owner.trade(500_000)
+        owner.trade(200_000)
+        return position_id
+
+    def test_several_orders_take_it_one_after_the_other(
+        self, world: World, account: Account, owner: Owner, position_id: str
+    ) -> None:
+        with world.changes() as changes:
+            result = world.run(guard(world, account, "reduce_position", reduce_percentage=50))
+        assert (result["status"], result["result"]["orders"]) == ("completed", 2)
+        assert changes.kinds == ["cross_order", "cross_order"]
+        assert owner.held == 600_000
+        first, second = world.actions(result["executionId"])
+        assert first.client_id != second.client_id
+        assert second.answer is not None
+        assert result["result"]["orderId"] == second.answer["id"]
+        row = world.trade_log()[-1]
+        assert (row.trade_id, row.status, row.pnl, row.amount) == (position_id, "success", 0, 120_000_000)
+
+    @pytest.mark.parametrize("fault", ["drop_after", "status_after"])
+    def test_one_whose_answer_is_lost_is_recognised_before_the_next_is_sent(
+        self, world: World, account: Account, owner: Owner, position_id: str, fault: str
+    ) -> None:
+        world.paper.add_fault(fault, mutating=True, count=1)
+        with world.changes() as changes:
+            lost = world.run(guard(world, account, "reduce_position", reduce_percentage=50))
+            assert (lost["status"], lost["waitingFor"], owner.held) == ("waiting", "reconcile", 700_000)
+            assert world.go_on(lost["executionId"])["status"] == "completed"
+        assert changes.kinds == ["cross_order", "cross_order"]
+        assert owner.held == 600_000
+
+    @pytest.mark.parametrize("after", [0, 1], ids=["of the first", "of the second"])
+    @pytest.mark.parametrize("point", ["sending", "answered", "settled"])
+    def test_wherever_the_run_dies(
+        self, world: World, account: Account, owner: Owner, position_id: str, point: str, after: int
+    ) -> None:
+        halve = guard(world, account, "reduce_position", reduce_percentage=50)
+        with world.changes() as changes:
+            execution_id = die(world, halve, point, after=after)
+            world.parts.recovery.look()
+            assert world.settle(execution_id)["status"] == "completed"
+        assert changes.kinds == ["cross_order", "cross_order"]
+        assert owner.held == 600_000
+
+    def test_a_dry_run_records_all_of_them(
+        self, world: World, account: Account, owner: Owner, position_id: str
+    ) -> None:
+        result = world.run(guard(world, account, "reduce_position", reduce_percentage=50, dry_run=True))
+        assert [one["action"] for one in result["requests"]] == ["reduce_cross_position"] * 2
+        assert owner.held == 1_200_000
+
+    def test_what_others_have_changed_between_two_is_for_the_next_job_to_decide_on(
+        self, world: World, account: Account, owner: Owner, position_id: str
+    ) -> None:
+        halve = guard(world, account, "reduce_position", reduce_percentage=50)
+        with at("settled", lambda: owner.trade(-100_000)):
+            result = world.run(halve)
+        assert (result["status"], result["error"]["code"]) == ("failed", "position_changed")
+        assert owner.held == 600_000
+        row = world.trade_log()[-1]
+        assert (row.status, row.amount) == ("app_error", 100_000_000)
+        assert world.run(halve)["status"] == "completed"
+        assert owner.held == 300_000
 
 
 class TestThreshold:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -16,6 +15,7 @@ from axisor_executor.run import points
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage import executions
 from axisor_executor.switching import pause, resume
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
 
@@ -199,15 +199,15 @@ class TestWhatBinds:
 
 class TestLongRuns:
     def test_a_run_that_takes_longer_than_its_lease_keeps_it(self, world: World, account: Account) -> None:
-        world.restart(lease_seconds=0.5)
+        world.restart(lease_seconds=2.0)
         slow, other = (world.automation(account, "auto_entry", {"side": "b", "quantity": 100}) for _ in range(2))
-        world.paper.add_fault("latency", mutating=True, count=1, seconds=1.5)
+        world.paper.add_fault("latency", mutating=True, count=1, seconds=4.0)
         execution_id = world.enqueue(world.job(slow))
         with world.changes() as changes:
             runner = threading.Thread(target=world.parts.executor.run, args=(execution_id,))
             runner.start()
             in_flight = until(lambda: next((a for a in world.actions(execution_id) if a.status == "sending"), None))
-            until(lambda: (world.storage.now() - in_flight.sent_at).total_seconds() > 0.8)
+            until(lambda: (world.storage.now() - in_flight.sent_at).total_seconds() > world.settings.lease_seconds)
             competitor = world.run(other)
             again = world.go_on(execution_id)
             runner.join(20)
@@ -217,14 +217,6 @@ class TestLongRuns:
         assert (first.status, second.status) == ("completed", "completed"), "the one in line follows at once"
         assert first.finished_at < second.started_at
         assert changes.kinds == ["open", "open"]
-
-
-def until(condition: Callable[[], Any], *, timeout: float = 15.0) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 class TestPaused:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 
 from axisor_executor.automation import act
 from axisor_executor.hookspecs import hookimpl
+from axisor_executor.run import patience
 from axisor_executor.settings import RetryPolicy
 from tests.harness.world import Account, World, plugin
 from tests.integration.conftest import Said
@@ -144,6 +146,18 @@ class TestExpired:
         execution_id = world.enqueue(world.job(world.automation(account, "auto_entry", ENTRY)))
         world.make_older(execution_id, seconds=61)
         assert world.go_on(execution_id)["status"] == "expired"
+
+    def test_no_job_is_too_old_because_a_machines_clock_is_ahead(
+        self, world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Ahead(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + timedelta(hours=1)
+
+        monkeypatch.setattr(patience, "datetime", Ahead)
+        guard = world.automation(account, "margin_guard", {"action": "close_position"})
+        assert world.run(guard, trade_id=world.open_trade(account))["status"] == "completed"
 
 
 class TestRetries:

@@ -23,6 +23,7 @@ ENTRY = {"side": "b", "quantity": 100}
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = "POST /v3/futures/isolated/trade/close"
 ADDING = "POST /v3/futures/isolated/trade/add-margin"
+AT_RISK = 45_900
 
 
 @pytest.fixture
@@ -132,6 +133,21 @@ class TestRetry:
         assert [world.trade(account, one)["margin"] for one in trades] == [20_100, 20_100]
         assert {one["tradeId"] for one in result["trades"]} == set(trades)
 
+    def test_nor_does_it_stand_for_what_could_not_be_tried_again(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        trades = [world.open_trade(account) for _ in range(2)]
+        groups = tuple(Group("top_up", (AddMargin(one, 100),), one) for one in trades)
+        puppet.decision = Act(groups=groups, action="top_up", lists_trades=True)
+        world.paper.add_fault("status_before", route=ADDING, status=400, count=1)
+        failed = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        interventions.retry(world.storage, failed, max_age_seconds=300)
+        world.make_older(failed, seconds=301)
+        assert world.go_on(failed)["status"] == "expired"
+        with world.changes() as changes:
+            assert retry(world, failed)["status"] == "completed"
+        assert len(changes.sent) == 1
+
     def test_of_a_half_done_reduce_the_remainder_is_opened(self, world: World, account: Account) -> None:
         old = world.open_trade(account)
         world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
@@ -156,6 +172,50 @@ class TestRetry:
             result = retry(world, failed["executionId"])
         assert (result["status"], result["error"]["code"]) == ("failed", "reopen_slippage")
         assert changes.sent == []
+
+    def test_of_a_reduce_the_trade_log_counts_the_profit_once(self, world: World, account: Account) -> None:
+        old = world.open_trade(account)
+        world.move_price(49_000)
+        world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+        failed = world.run(guard(world, account, "reduce_position", reduce_percentage=50), trade_id=old)
+        new = retry(world, failed["executionId"])["tradeId"]
+        half_done, reopened = [row for row in world.trade_log() if row.action == "reduce_position"]
+        assert (half_done.trade_id, half_done.status) == (old, "exchange_error")
+        assert half_done.pnl == world.trade(account, old)["pl"] < 0
+        assert (reopened.trade_id, reopened.status, reopened.pnl) == (new, "success", None)
+        assert reopened.amount == world.trade(account, new)["margin"]
+
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_of_several_trades_only_those_with_something_new_are_logged_again(
+        self, world: World, account: Account, times: int
+    ) -> None:
+        trades = [world.open_trade(account) for _ in range(2)]
+        world.move_price(AT_RISK)
+        world.paper.add_fault("status_before", route=CLOSING, status=400, count=1)
+        result = world.run(guard(world, account, "close_position", scope="all", margin_threshold=90))
+        for _ in range(times - 1):
+            world.paper.add_fault("status_before", route=CLOSING, status=400, count=1)
+            result = retry(world, result["executionId"])
+        result = retry(world, result["executionId"])
+        assert result["status"] == "completed"
+        assert {one["tradeId"] for one in result["trades"]} == set(trades)
+        rows = [row for row in world.trade_log() if row.action == "close_position"]
+        assert [row.status for row in rows].count("exchange_error") == times
+        done = [row for row in rows if row.status == "success"]
+        assert sorted(row.trade_id for row in done) == sorted(trades)
+        assert sum(row.pnl for row in rows if row.pnl) == sum(world.trade(account, one)["pl"] for one in trades)
+
+    def test_what_was_uncertain_is_logged_with_its_profit_when_it_is_known(
+        self, world: World, account: Account
+    ) -> None:
+        trade_id = world.open_trade(account)
+        world.move_price(49_000)
+        close = guard(world, account, "close_position")
+        uncertain = make_uncertain(world, close, fault="drop_after", trade_id=trade_id)
+        world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -1)
+        assert retry(world, uncertain)["status"] == "completed"
+        rows = [(row.status, row.pnl) for row in world.trade_log() if row.action == "close_position"]
+        assert rows == [("exchange_error", None), ("success", world.trade(account, trade_id)["pl"])]
 
     def test_what_is_over_or_goes_on_is_refused(self, world: World, entry: str) -> None:
         done = world.run(entry)["executionId"]

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 
+import psycopg2
 import pytest
 
-from axisor_executor.automation import act
+from axisor_executor.automation import Lane, act
 from axisor_executor.errors import LeaseLost
-from axisor_executor.storage import actions, leases
-from axisor_executor.storage.connection import Storage
-from axisor_executor.storage.executions import Execution, Next
+from axisor_executor.storage import actions, leases, leftover
+from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.executions import KEPT_FOR_ENTRY_SECONDS, Execution, Next
 from axisor_executor.storage.plans import Plan
 from tests.integration.ledger import ENTRY, LEASE_SECONDS, Ledger
 
@@ -75,10 +78,10 @@ class TestClaim:
     def test_of_two_processes_exactly_one_has_each(self, ledger: Ledger, database_url: str) -> None:
         ids = [ledger.queued(f"account-{number}") for number in range(20)]
         claims = (
-            "import sys; from axisor_executor.storage import executions; "
+            "import sys; from axisor_executor.storage import claiming; "
             "from axisor_executor.storage.connection import Storage; storage = Storage(sys.argv[1]); "
             "input(); [print(one) for one in sys.argv[3:] "
-            "if executions.claim(storage, one, worker_id=sys.argv[2], lease_seconds=60)]"
+            "if claiming.claim(storage, one, worker_id=sys.argv[2], lease_seconds=60)]"
         )
         command = [sys.executable, "-c", claims, database_url]
         racers = [
@@ -142,11 +145,37 @@ class TestAccountLease:
         assert ledger.finish(run) is None
 
     def test_who_is_next_has_the_account_kept_until_it_comes(self, ledger: Ledger) -> None:
-        run, following = ledger.running(), ledger.queued()
+        run, following = ledger.running(), ledger.queued(lane="protect")
         ledger.claim(following)
-        assert ledger.finish(run) == Next(following, "default", fence=0)
+        assert ledger.finish(run) == Next(following, "protect", fence=0)
         assert ledger.claim(ledger.queued(lane="protect")) is None
         assert ledger.claim(following) is not None
+
+    @pytest.mark.parametrize(("lane", "seconds"), [("default", KEPT_FOR_ENTRY_SECONDS), ("protect", LEASE_SECONDS)])
+    def test_for_an_entry_that_may_be_far_behind_in_its_queue_only_a_moment(
+        self, ledger: Ledger, lane: Lane, seconds: float
+    ) -> None:
+        """A guard of the account would wait there with it."""
+        run, following = ledger.running(), ledger.queued(lane=lane)
+        ledger.claim(following)
+        began = ledger.storage.now()
+        ledger.finish(run)
+        (until,) = ledger.storage.one("SELECT until FROM axisor_leases") or (None,)
+        short, long = (instant(until) - at for at in (ledger.storage.now(), began))
+        assert short <= timedelta(seconds=seconds) <= long + timedelta(milliseconds=1)
+
+    def test_who_stands_in_line_is_put_back_as_soon_as_nobody_holds_the_account(self, ledger: Ledger) -> None:
+        run, waiting = ledger.running(), ledger.queued(lane="protect")
+        ledger.storage.run("UPDATE axisor_leases SET until = {later}", 30)
+        ledger.claim(waiting)
+        due_at = ledger.get(waiting).due_at
+        assert due_at is not None
+        assert (due_at - ledger.storage.now()).total_seconds() < 30
+        ledger.storage.run("UPDATE axisor_executions SET due_at = {later} WHERE id = ?", -1, waiting)
+        assert leftover.due(ledger.storage, 10) == [], "it is prolonged as long as its run goes on"
+        ledger.let_lease_end()
+        assert [one.id for one in leftover.due(ledger.storage, 10)] == [waiting]
+        assert ledger.get(run.id).status == "running"
 
     def test_but_not_for_ever(self, ledger: Ledger) -> None:
         run, following = ledger.running(), ledger.queued()
@@ -177,6 +206,17 @@ class TestAccountLease:
         assert ledger.claim(ledger.queued("account-2")) is not None
         ledger.storage.run("UPDATE axisor_leases SET until = {later} WHERE until < {later}", -1, 10)
         assert leases.is_live(ledger.storage, alive.id, alive.fence)
+
+    def test_one_whose_row_is_held_keeps_no_other_from_being_renewed(self, ledger: Ledger, database_url: str) -> None:
+        if ledger.storage.is_sqlite:
+            pytest.skip("SQLite's writers wait for each other")
+        held, other = ledger.running("account-1"), ledger.running("account-2")
+        ledger.storage.run("UPDATE axisor_leases SET until = {later}", 30)
+        with closing(psycopg2.connect(database_url)) as frozen, frozen.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM axisor_leases WHERE account_id = 'account-1' FOR UPDATE")
+            leases.renew(ledger.storage, "worker-1", [held.id, other.id], seconds=LEASE_SECONDS)
+        long = "SELECT account_id FROM axisor_leases WHERE until > {later}"
+        assert ledger.storage.rows(long, 45) == [("account-2",)]
 
     def test_another_worker_can_not_renew_it(self, ledger: Ledger) -> None:
         run = ledger.running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,3 +173,20 @@ def test_observers_are_told_what_the_result_says(world: World, account: Account)
     assert (finished.execution_id, finished.status) == (result["executionId"], "completed")
     assert finished.result == result
     assert finished.duration_seconds > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_workers_write_each_line_once_and_all_of_them_before_they_end(
+    world: World, account: Account, tmp_path: Path
+) -> None:
+    entry = world.automation(account, "auto_entry", ENTRY)
+    log = tmp_path / "worker.log"
+    with world.worker(log, processes=2) as worker:
+        ids = [world.enqueue(world.job(entry), key=str(number)) for number in range(6)]
+        worker.wait_until(lambda: all(world.execution(one).is_over for one in ids), timeout=30, what="their ends")
+    text = log.read_text()
+    for trade in world.paper.trades(account.paper):
+        assert text.count(f"Trade ID: {trade['id']}") == 1
+    assert text.count('"status": "success"') == 6
+    assert text.count("Worker stopped") == 2

@@ -235,12 +235,13 @@ class TestReduce:
     def old(self, world: World, account: Account) -> str:
         return world.open_trade(account)
 
-    def halve(self, world: World, account: Account, old: str, fault: str, route: str) -> dict[str, Any]:
+    def lose(self, world: World, account: Account, old: str, fault: str, route: str = CLOSING) -> str:
+        """Let a guard reduce the trade by half, lose an answer, and return the execution."""
         automation_id = guard(world, account, "reduce_position", reduce_percentage=50)
         world.paper.add_fault(fault, route=route, count=1)
         lost = world.run(automation_id, trade_id=old)
         assert is_lost(lost)
-        return world.settle(lost["executionId"])
+        return str(lost["executionId"])
 
     @pytest.mark.parametrize("route", [CLOSING, OPENING], ids=["of the close", "of the reopen"])
     @pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
@@ -248,7 +249,7 @@ class TestReduce:
         self, world: World, account: Account, old: str, fault: str, route: str
     ) -> None:
         with world.changes() as changes:
-            result = self.halve(world, account, old, fault, route)
+            result = world.settle(self.lose(world, account, old, fault, route))
         assert (result["status"], result["action"]) == ("completed", "reduce_position")
         assert changes.kinds == ["close", "open"]
         new = result["result"]["newTradeId"]
@@ -295,6 +296,36 @@ class TestReduce:
         assert result["status"] == "failed"
         assert result["error"]["code"] == "trade_not_running"
         assert changes.sent == []
+
+    def test_nor_is_one_that_its_owner_made_when_our_request_had_expired(
+        self, world: World, account: Account, old: str
+    ) -> None:
+        lost = self.lose(world, account, old, "drop_before")
+        world.paper.settings(clockOffsetSeconds=3, windowSeconds=30)  # time flies; the owner's clock, and ours, do not
+        client_of(world, account).close_trade(old)
+        with world.changes() as changes:
+            result = world.settle(lost)
+        assert changes.sent == []
+        assert [action.status for action in world.actions(lost)][:1] == ["superseded"]
+        assert "after our request had expired" in result["result"]["reason"]
+
+    def test_our_own_is_ours_however_far_the_clocks_may_differ(self, world: World, account: Account, old: str) -> None:
+        world.restart(max_clock_skew_seconds=20)
+        world.paper.settings(clockOffsetSeconds=-10, windowSeconds=60)
+        with world.changes() as changes:
+            result = world.settle(self.lose(world, account, old, "drop_after"))
+        assert (result["status"], changes.kinds) == ("completed", ["close", "open"])
+
+    def test_nor_is_a_trailing_stop_loss_that_had_moved(self, world: World, account: Account, old: str) -> None:
+        client_of(world, account).set_trailing_stoploss(old, Decimal("0.005"))
+        lost = self.lose(world, account, old, "drop_before")
+        world.move_price(50_100)
+        world.move_price(49_849.5)
+        with world.changes() as changes:
+            result = world.settle(lost)
+        assert changes.sent == []
+        assert [action.status for action in world.actions(lost)][:1] == ["superseded"]
+        assert "the stop loss closed the trade" in result["result"]["reason"]
 
 
 class TestWhileUnknown:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from dramatiq import Message
 
-from axisor_executor.broker import ACTORS
 from axisor_executor.embedded import ChildProcess
+from axisor_executor.lanes import ACTORS
 from tests.harness.world import Account, World
 
 ENTRY = {"side": "b", "quantity": 100}
@@ -101,6 +101,28 @@ def test_a_message_that_is_handed_back_is_the_same_one(world: World) -> None:
     assert again.args == given.args
     consumer.ack(again)
     consumer.close()
+
+
+HAND_BACK_LATE = """
+import redis
+from axisor_executor import actors
+enqueue, failed = actors.broker.enqueue, []
+def away(message):
+    if len(failed) < 2:
+        failed.append(redis.ConnectionError("away"))
+        raise failed[-1]
+    return enqueue(message)
+actors.broker.enqueue = away
+"""
+
+
+def test_it_is_handed_back_as_soon_as_redis_is_there(world: World) -> None:
+    """To give up before would acknowledge it, and lose another producer's job."""
+    given = message("default", world.job("auto789"))
+    code = HAND_BACK_LATE + HAND_BACK
+    subprocess.run([sys.executable, "-c", code], env=world.environment(), input=given.encode(), timeout=60, check=True)
+    (again,) = world.parts.queue.broker.turn("default", 5)
+    assert again.message_id == given.message_id
 
 
 FINISHED = (

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from axisor_executor.errors import StorageError
+from axisor_executor.settings import Settings
 from axisor_executor.storage import executions, schema
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.models import AccountRow, ExchangeRow, WorkerRow
@@ -50,6 +51,16 @@ class TestMigrate:
         assert {"exchanges", "user_exchange_accounts", "Automation", "TradeLog"} <= storage.tables
         assert is_current(storage)
         assert owns_monolith_tables(storage)
+
+    def test_the_schema_of_the_monoliths_url_gets_them(self, postgres_url: str) -> None:
+        urls = [postgres_url + more for more in ("?schema=The%20monolith's&connection_limit=5", "?schema=public", "")]
+        its, public, usual = [Storage(Settings(database_url=url).require_database()) for url in urls]
+        its.run('CREATE SCHEMA "The monolith\'s"')
+        migrated(its)
+        assert its.tables >= OWN
+        assert not public.tables | usual.tables
+        for storage in (its, public, usual):
+            storage.close()
 
     def test_a_second_time_nothing_happens(self, storage: Storage) -> None:
         migrated(storage)
@@ -100,6 +111,23 @@ class TestMigrate:
         found = executions.get(storage, "e")
         assert found is not None
         assert (found.user_id, found.status) == ("user123", "queued")
+
+    def test_what_was_to_be_there_once_still_is(self, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The eighth migration makes the keys' indexes anew."""
+        insert = (
+            "INSERT INTO axisor_executions (id, user_id, automation_id, lane, lane_rank, job, status, created_at, "
+            "idempotency_key, message_id) VALUES (?, 'user123', 'auto789', 'default', 1, '{}', 'queued', {now}, ?, ?) "
+            "ON CONFLICT DO NOTHING"
+        )
+        monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS[:7])
+        migrated(storage)
+        assert storage.run(insert, "e", "key", "message") == 1
+        monkeypatch.undo()
+        assert migrated(storage) == len(MIGRATIONS) - 7
+        assert storage.run(insert, "f", "key", None) == 0
+        assert storage.run(insert, "g", None, "message") == 0
+        assert [storage.run(insert, one, None, None) for one in "hi"] == [1, 1]
+        assert storage.run(insert, "j", "another", "other") == 1
 
     def test_a_newer_schema_is_left_alone(self, storage: Storage) -> None:
         migrated(storage)

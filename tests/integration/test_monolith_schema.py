@@ -12,15 +12,29 @@ import psycopg2
 import pytest
 from pydantic import SecretStr
 
-from axisor_executor import enqueue, migrate_existing_automations
+from axisor_executor import (
+    enqueue,
+    explain,
+    get_automation_config,
+    get_user_credentials,
+    migrate_existing_automations,
+    set_user_credentials,
+    switching,
+)
+from axisor_executor.bindings import users_with_unbound
 from axisor_executor.credentials import KeyRing
+from axisor_executor.credentials.census import take_census
 from axisor_executor.credentials.rotation import Target, rotate
+from axisor_executor.errors import NotFound
+from axisor_executor.explain import Wanted
 from axisor_executor.integrity import look
 from axisor_executor.settings import Settings
+from axisor_executor.storage import account_search, paging, tokens
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.schema import owns_monolith_tables
+from axisor_executor.storage.switches import Scope
 from tests.harness.paper import PaperExchange
-from tests.harness.world import ENCRYPTION_KEY, World
+from tests.harness.world import ENCRYPTION_KEY, Account, World
 
 PRISMA = """
 CREATE TABLE "User" ("id" TEXT NOT NULL, "email" TEXT NOT NULL, CONSTRAINT "User_pkey" PRIMARY KEY ("id"));
@@ -233,3 +247,212 @@ def test_credentials_are_rotated_whatever_the_columns_type(world: World, prisma_
     world.restart(encryption_key=newest)
     entry = world.automation(account, "auto_entry", ENTRY)
     assert world.run(entry)["status"] == "completed"
+
+
+UUIDS = """
+ALTER TABLE "Automation" DROP CONSTRAINT "Automation_user_exchange_account_id_fkey";
+ALTER TABLE "TradeLog" DROP CONSTRAINT "TradeLog_automation_id_fkey";
+ALTER TABLE "Automation" ALTER id TYPE UUID USING id::UUID,
+    ALTER user_exchange_account_id TYPE UUID USING user_exchange_account_id::UUID;
+ALTER TABLE user_exchange_accounts ALTER id TYPE UUID USING id::UUID;
+ALTER TABLE "TradeLog" ALTER automation_id TYPE UUID USING automation_id::UUID;
+"""
+USER = "8a6f2c1e-5d3b-4f7a-9c0e-1b2d3f4a5c6d"
+USERS_TOO = f"""
+{UUIDS}
+ALTER TABLE user_exchange_accounts DROP CONSTRAINT "user_exchange_accounts_user_id_fkey";
+ALTER TABLE "Automation" DROP CONSTRAINT "Automation_user_id_fkey";
+ALTER TABLE "TradeLog" DROP CONSTRAINT "TradeLog_user_id_fkey";
+DELETE FROM "User"; INSERT INTO "User" VALUES ('{USER}', 'a@example.com');
+ALTER TABLE "User" ALTER id TYPE UUID USING id::UUID;
+ALTER TABLE user_exchange_accounts ALTER user_id TYPE UUID USING user_id::UUID;
+ALTER TABLE "Automation" ALTER user_id TYPE UUID USING user_id::UUID;
+ALTER TABLE "TradeLog" ALTER user_id TYPE UUID USING user_id::UUID;
+"""
+ADD = {"action": "add_margin", "add_margin_amount": 1000}
+
+
+class TestIdsThatAreUuids:
+    @pytest.fixture
+    def world(self, world: World, prisma_url: str) -> World:
+        query(prisma_url, UUIDS)
+        world.storage.forget_tables()
+        return world
+
+    @pytest.fixture
+    def account(self, world: World) -> Account:
+        return world.account()
+
+    @pytest.fixture
+    def entry(self, world: World, account: Account) -> str:
+        return world.automation(account, "auto_entry", ENTRY)
+
+    def test_what_is_none_names_nothing_here(self, world: World, entry: str) -> None:
+        """It is no reason for an error of the database's."""
+        for text in ("no uuid", entry.replace("-", ""), f"{{{entry}}}"):
+            result = world.run(text)
+            assert (result["status"], result["error"]["code"]) == ("failed", "automation_not_found")
+            with pytest.raises(NotFound):
+                get_automation_config(text)
+            with pytest.raises(NotFound):
+                get_user_credentials("user123", text)
+
+    def test_what_is_one_is_found_however_it_is_written(self, world: World, account: Account, entry: str) -> None:
+        """And is kept as its row has it, by which everything else finds it."""
+        for written in (entry, entry.upper(), entry):
+            result = world.run(written)
+            assert (result["status"], result["automationId"]) == ("completed", entry)
+            execution = world.execution(result["executionId"])
+            assert (execution.automation_id, execution.job["automationId"]) == (entry, entry)
+            assert [one.automation_id for one in world.actions(execution.id)] == [entry]
+        found = explain.select(world.storage, Wanted(automation=entry.upper(), account=account.id.upper()), limit=9)
+        assert len(found) == 3
+
+    def test_and_costs_no_more(self, world: World, entry: str, asked: list[str]) -> None:
+        enqueue(world.job(entry))
+        for written in (entry, entry.upper()):
+            asked.clear()
+            enqueue(world.job(written))
+            assert len(asked) == 1
+
+    def test_also_where_it_is_not_there_yet(self, world: World, account: Account) -> None:
+        unbound = world.automation(None, "auto_entry", ENTRY)
+        world.account(name="Second")  # which of the two is meant?
+        taken = enqueue(world.job(unbound.upper()))
+        assert world.execution(taken).automation_id == unbound
+        world.storage.run('UPDATE "Automation" SET user_exchange_account_id = ? WHERE id = ?', account.id, unbound)
+        switching.pause(world.storage, "automation", unbound)
+        world.go_on(taken)
+        assert world.go_on(taken)["waitingFor"] == "paused"
+        assert world.paper.effects() == []
+
+    def test_a_job_of_a_process_that_took_them_for_texts_meets_the_same_switches(
+        self, world: World, prisma_url: str, entry: str
+    ) -> None:
+        switching.pause(world.storage, "automation", entry)
+        taken = enqueue(world.job(entry))
+        world.storage.run(
+            "UPDATE axisor_executions SET automation_id = upper(automation_id), job = ?", world.job(entry.upper())
+        )
+        assert world.go_on(taken)["waitingFor"] == "paused"
+
+    @pytest.mark.parametrize("scope", ["account", "automation"])
+    def test_a_pause_holds_however_it_is_written(
+        self, world: World, account: Account, entry: str, scope: Scope
+    ) -> None:
+        own = {"account": account.id, "automation": entry}[scope]
+        for paused in (own, own.upper()):
+            assert switching.pause(world.storage, scope, paused).scope_id == own
+            for written in (entry, entry.upper()):
+                assert world.run(written)["waitingFor"] == "paused"
+            for written, removed in ((own.upper(), True), (own, False)):
+                assert switching.resume(world.storage, scope, written) is removed
+        assert world.paper.effects() == []
+
+    @pytest.mark.parametrize(
+        ("guards", "code"),
+        [({"cooldown_seconds": 3600}, "cooldown"), ({"max_daily_add_margin": 1000}, "daily_add_margin_exceeded")],
+    )
+    def test_spend_guards_count_it(self, world: World, account: Account, guards: Any, code: str) -> None:
+        trade_id = world.open_trade(account)
+        guard = world.automation(account, "margin_guard", {**ADD, **guards})
+        assert world.run(guard.upper(), trade_id=trade_id)["status"] == "completed"
+        for written in (guard, guard.upper()):
+            result = world.run(written, trade_id=trade_id)
+            assert code in (result.get("result", {}).get("reason"), result.get("error", {}).get("code"))
+        assert [one["kind"] for one in world.paper.effects()].count("add_margin") == 1
+
+    def test_so_does_max_open_trades(self, world: World, account: Account) -> None:
+        entry = world.automation(account, "auto_entry", {**ENTRY, "max_open_trades": 1})
+        statuses = [world.run(written)["status"] for written in (entry.upper(), entry, entry.upper())]
+        assert statuses == ["completed", "pending", "pending"]
+
+    @pytest.mark.parametrize("message_id", [None, "of another producer"])
+    def test_twins_are_twins(self, world: World, account: Account, message_id: str | None) -> None:
+        guard = world.automation(account, "margin_guard", ADD)
+        first = enqueue(world.job(guard, trade_id="t"))
+        twin, _ = world.parts.intake.take(world.job(guard.upper(), trade_id="t"), message_id=message_id)
+        assert (twin.status, twin.automation_id) == ("cancelled", guard)
+        assert twin.result is not None
+        assert twin.result["duplicateOf"] == first
+
+    def test_a_key_belongs_to_the_same_job(self, world: World, entry: str) -> None:
+        first = enqueue(world.job(entry), "key")
+        world.storage.run('DELETE FROM "Automation" WHERE id = ?', entry)
+        assert enqueue(world.job(entry.upper()), "key") == first
+
+    def test_credentials_are_bound_to_the_account(self, world: World, account: Account) -> None:
+        world.restart(credentials_format="sealed")
+        keys = {"key": "k", "secret": "s", "passphrase": "p"}
+        set_user_credentials("user123", account.id.upper(), **keys)
+        assert get_user_credentials("user123", account.id).reveal_key() == "k"
+
+    def test_it_is_found_sound(
+        self, world: World, account: Account, entry: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Page by page."""
+        monkeypatch.setattr(paging.paged, "__kwdefaults__", {"page_rows": 1})
+        world.account(name="Second", is_active=False)
+        assert world.run(entry)["status"] == "completed"
+        ring = KeyRing.from_settings(world.settings)
+        assert take_census(world.storage, ring).accounts == 2
+        assert rotate(world.storage, ring, Target(ring.key_ids[0], "sealed")).rotated == 2
+        assert look(world.storage, world.settings, world.parts.registry).problems == []
+
+    def test_what_is_held_for_nobody_is_found(self, world: World, account: Account, entry: str) -> None:
+        result = world.run(entry)
+        world.storage.run("UPDATE axisor_actions SET status = 'unknown', account_id = 'gone'")
+        (problem,) = look(world.storage, world.settings, world.parts.registry).problems
+        assert problem.kind == "held_without_account"
+        assert problem.items[0]["executionId"] == result["executionId"]
+
+
+class TestUsersThatAreUuids:
+    @pytest.fixture
+    def world(self, world: World, prisma_url: str) -> World:
+        query(prisma_url, USERS_TOO)
+        world.storage.forget_tables()
+        return world
+
+    def test_a_job_is_its_users_however_they_are_written(self, world: World) -> None:
+        entry = world.automation(world.account(user_id=USER), "auto_entry", ENTRY)
+        result = world.run(entry, user_id=USER.upper())
+        assert (result["status"], result["userId"]) == ("completed", USER)
+        assert world.run(entry, user_id="user123")["error"]["code"] == "automation_not_found"
+        (logged,) = world.trade_log()
+        assert logged.user_id == USER
+
+    def test_credentials_are_their_users(self, world: World) -> None:
+        account = world.account(user_id=USER)
+        for written in (USER, USER.upper()):
+            for account_id in (None, account.id):
+                assert get_user_credentials(written, account_id).reveal_key() == account.paper.key
+        for account_id in (None, account.id):
+            with pytest.raises(NotFound):
+                get_user_credentials("user123", account_id)
+
+    def test_automations_are_migrated(self, world: World) -> None:
+        world.account(user_id=USER)
+        world.automation(None, "auto_entry", ENTRY, user_id=USER)
+        assert [user for user, _ in users_with_unbound(world.storage)] == [USER]
+        assert migrate_existing_automations("user123")["success"] is False
+        assert migrate_existing_automations(USER.upper())["migratedCount"] == 1
+
+    def test_they_are_looked_for(self, world: World) -> None:
+        account = world.account(user_id=USER)
+        for text, user_id in (("main", None), (USER[:8].upper(), None), ("", USER.upper())):
+            (known,) = account_search.matching(world.storage, text, user_id=user_id, limit=9)
+            assert (known.id, known.user_id) == (account.id, USER)
+        assert account_search.matching(world.storage, "", user_id="user123", limit=9) == []
+        assert [one.id for one in account_search.by_ids(world.storage, ["of old", account.id])] == [account.id]
+
+    def test_a_token_is_bound_to_them(self, world: World) -> None:
+        _, token = tokens.create(world.storage, "theirs", tokens.SCOPES, user_id=USER.upper())
+        assert token.user_id == USER
+
+    def test_it_is_found_sound(self, world: World) -> None:
+        world.automation(world.account(user_id=USER), "auto_entry", ENTRY)
+        assert look(world.storage, world.settings, world.parts.registry).problems == []
+        world.storage.run('DELETE FROM "User"')
+        found = look(world.storage, world.settings, world.parts.registry).problems
+        assert {problem.kind for problem in found} == {"user_missing"}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from axisor_executor import api
-from axisor_executor.automation import Lane
-from axisor_executor.storage import executions
+from axisor_executor.automation import AccountContext, Decision, Lane, wait
+from axisor_executor.storage import claiming, executions, lineage
 from axisor_executor.storage.executions import Next
 from tests.harness.world import Account, World
+from tests.integration.puppet import CONFIG, Puppet
 
 RUNNING = "/v3/futures/isolated/trades/running"
 FAR = {"action": "close_position", "margin_threshold": 90}
@@ -35,7 +37,12 @@ def in_line(
 ) -> list[str]:
     """Take jobs of as many automations: the first one holds the account, the others have joined its line."""
     taken = [world.enqueue(world.job(world.automation(account, kind, config))) for _ in range(jobs)]
-    blocker, *others = taken
+    keep_for(world, account, *taken)
+    return taken
+
+
+def keep_for(world: World, account: Account, blocker: str, *others: str) -> None:
+    """Keep the account for an execution, while others join its line."""
     with world.storage.connection(), world.storage.write():
         world.storage.run(
             "INSERT INTO axisor_leases (account_id, execution_id, worker_id, fence, until) VALUES (?,?,?,?,{later})",
@@ -48,7 +55,6 @@ def in_line(
     for one in others:
         world.parts.executor.run(one)
         assert world.execution(one).wait_for == "lease"
-    return taken
 
 
 class TestWhatWasRead:
@@ -67,6 +73,51 @@ class TestWhatWasRead:
         world.parts.executor.run(taken[0])
         assert [api.get_result(one)["status"] for one in taken] == ["completed"] * 2
         assert reads(world, since) >= 2
+
+    def test_but_what_a_trade_has_become_is_looked_up_by_each(self, world: World) -> None:
+        """A late answer, or a person, may say that it was replaced, and holds no lease to say so."""
+        puppet = Puppet()
+        world.restart(puppet.plugin)
+        account = world.account()
+        became = world.open_trade(account)
+        taken = in_line(world, account, 2, CONFIG, "puppet")
+        found: list[str] = []
+
+        def decide(context: AccountContext[Any]) -> Decision:
+            context.running_trades()
+            found.extend((context.current_id("t1"), context.current_id("t1")))
+            lineage.replaced(world.storage, account.id, "t1", became, taken[0])
+            return wait("not yet")
+
+        puppet.decision = decide
+        since = last(world)
+        world.parts.executor.run(taken[0])
+        assert found == ["t1", "t1", became, became]
+        assert reads(world, since) == 1
+
+    def test_nor_the_running_trades_beside_orders_that_are_read_later(
+        self, world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One of the orders may have been filled in between, and would be neither."""
+        limit = {"trigger_type": "limit", "trigger_price": 49_000, "max_open_trades": 1}
+        entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 100, **limit})
+        assert world.run(entry)["result"]["order"] == "open"
+        blocker, scan = in_line(world, account, 2, {**FAR, "scope": "all"})
+        last_in_line = world.enqueue(world.job(entry))
+        world.parts.executor.run(last_in_line)
+        opener = world.parts.opener
+        handed = opener.hand_on
+
+        def fill(*given: object) -> None:
+            handed(*given)  # type: ignore[arg-type]
+            world.paper.set_price(49_000)
+
+        monkeypatch.setattr(opener, "hand_on", fill)
+        world.parts.executor.run(blocker)
+        for one in (scan, last_in_line):
+            world.parts.executor.run(one)  # where it was not carried out in the same turn
+        assert api.get_result(scan)["status"] == "pending"
+        assert api.get_result(last_in_line)["result"]["reason"] == "max_open_trades_reached"
 
     def test_nor_when_it_is_old(self, world: World, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("axisor_executor.run.acting.OLDEST_HANDED_SECONDS", 0.0)
@@ -118,15 +169,33 @@ class TestWhatWasRead:
         world.parts.executor.run(taken[0])
         world.parts.executor.stopping.clear()
         with world.storage.connection():
-            elsewhere = executions.claim(world.storage, taken[1], worker_id="elsewhere", lease_seconds=6)
-            assert elsewhere is not None
-            executions.wait(world.storage, elsewhere, "retry", seconds=0.0, lease_seconds=6)
+            claimed = claiming.claim(world.storage, taken[1], worker_id="elsewhere", lease_seconds=6)
+            assert claimed is not None
+            executions.wait(world.storage, claimed.run, "retry", seconds=0.0, lease_seconds=6)
         since = last(world)
         assert world.go_on(taken[1])["status"] == "pending"
         assert reads(world, since) == 1
 
 
 class TestWhoFollows:
+    def test_what_is_executed_in_an_application_takes_no_others_along(self, world: World, account: Account) -> None:
+        """They may be of types that only a worker has, and would fail there."""
+        job = world.job(world.automation(account, "auto_entry", {"side": "b", "quantity": 100}))
+        first, second = world.enqueue(job, "key"), world.enqueue(world.job(world.automation(account, "auto_entry", {})))
+        keep_for(world, account, first, second)
+        assert api.execute(job, "key")["status"] == "completed"
+        assert world.execution(second).status == "queued"
+
+    def test_entries_never_keep_a_guard_of_their_exchange_out(self, world: World, account: Account) -> None:
+        other = world.exchange("other", "Other")
+        world.account("bob", "Another Account", exchange_id=other)
+        slots = world.parts.executor.slots
+        slots.threads = 4
+        with slots.take("lnmarkets", "default"), slots.take("lnmarkets", "default"):
+            entry = world.run(world.automation(account, "auto_entry", {"side": "b", "quantity": 100}))
+            assert (entry["status"], entry["waitingFor"]) == ("waiting", "rate")
+            assert world.run(world.automation(account, "margin_guard", {**FAR, "scope": "all"}))["status"] == "pending"
+
     def test_the_next_goes_through_the_queue_when_the_worker_stops(self, world: World, account: Account) -> None:
         taken = in_line(world, account, 2, {**FAR, "scope": "all"})
         world.parts.executor.stopping.set()

@@ -17,9 +17,9 @@ from axisor_executor.automation import AccountContext
 from axisor_executor.errors import Held, InvalidConfig, LeaseLost, PluginError, Refused, StaleData, StorageError
 from axisor_executor.limits.breaker import PluginRef
 from axisor_executor.run.deciding import MOST_HUNG
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
-from tests.integration.test_dying_runs import until
 
 GUARD = {"action": "close_position", "scope": "all", "margin_threshold": 90}
 CLOSE = {"action": "close_position"}

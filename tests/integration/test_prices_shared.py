@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -48,13 +50,23 @@ class Exchange:
 class Process:
     """What one process has of its own. Its clock stands still unless the test or a pause moves it."""
 
-    def __init__(self, redis_url: str, exchange: Exchange, *, url: str = URL, reuse: float = REUSE) -> None:
+    def __init__(
+        self, redis_url: str, exchange: Exchange, *, url: str = URL, reuse: float = REUSE, asks_ahead: bool = False
+    ) -> None:
         self.shared = Shared(redis_url, "test")
         self.board = PriceBoard(self.shared, "lnmarkets", url, turn_seconds=30)
         self.now = 100.0
         self.pauses = 0
         self.on_pause: Callable[[], object] = lambda: None
-        self.ticker = SharedTicker(exchange.ticker, reuse, board=self.board, clock=lambda: self.now, pause=self.pause)
+        self.jobs: list[Callable[[], None]] = []
+        self.ticker = SharedTicker(
+            exchange.ticker,
+            reuse,
+            board=self.board,
+            in_background=self.jobs.append if asks_ahead else None,
+            clock=lambda: self.now,
+            pause=self.pause,
+        )
 
     def pause(self, seconds: float) -> None:
         self.pauses += 1
@@ -63,6 +75,11 @@ class Process:
 
     def price(self, max_age: float = 60.0) -> Decimal:
         return self.ticker.fresh_price(max_age)[0]
+
+    def land(self) -> None:
+        """Do what is to be done in the background."""
+        self.jobs.pop()()
+        assert self.jobs == []
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +101,21 @@ def processes(redis_url: str, exchange: Exchange) -> Iterator[tuple[Process, Pro
         yield first, second
 
 
+AHEAD = 1.0
+
+
+@pytest.fixture
+def ahead(redis_url: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Process, Process]]:
+    """Two processes that know the same price, and ask for the next one as long ahead as if a fetch took a second."""
+    monkeypatch.setattr(prices, "SPARE_SECONDS", -AHEAD)
+    first, second = (Process(redis_url, exchange, asks_ahead=True) for _ in range(2))
+    with closing(first.shared), closing(second.shared):
+        first.price()
+        second.price()
+        exchange.price = "50010"
+        yield first, second
+
+
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as client:
@@ -102,6 +134,12 @@ def let_pass(client: redis.Redis, seconds: float) -> None:
     text = json.loads(client.get(key) or b"")
     text["asked"] -= int(seconds * 1_000_000)
     client.set(key, json.dumps(text), px=client.pttl(key) - int(seconds * 1000))
+
+
+def let_all_pass(client: redis.Redis, processes: tuple[Process, Process], seconds: float) -> None:
+    let_pass(client, seconds)
+    for process in processes:
+        process.now += seconds
 
 
 def test_one_asks_and_the_others_take_it(
@@ -247,7 +285,8 @@ def test_where_nothing_was_sent_the_turn_is_free_at_once(
 
 
 def test_without_room_to_ask_an_older_price_of_another_process_serves(redis_url: str, exchange: Exchange) -> None:
-    first, second = (Process(redis_url, exchange, reuse=0) for _ in range(2))
+    # Below 0: one that was posted in this very moment, by Redis' clock, is none to be reused either.
+    first, second = (Process(redis_url, exchange, reuse=-1) for _ in range(2))
     with closing(first.shared), closing(second.shared):
         first.price()
         exchange.failure = Throttled("no room", retry_after=0.3)
@@ -330,6 +369,144 @@ def test_what_comes_late_overwrites_nothing_newer(
     assert first.price() == 50_000
     first.now += REUSE + 0.1
     assert first.price() == 50_010
+
+
+def test_of_two_that_ask_ahead_one_asks_and_the_other_takes_it(
+    ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
+) -> None:
+    let_all_pass(client, ahead, REUSE - AHEAD / 2)
+    assert [process.price() for process in ahead] == [Decimal("50000.5")] * 2
+    for process in ahead:
+        process.land()
+    assert exchange.asked == 2
+    assert [process.price() for process in ahead] == [50_010] * 2
+    assert [(process.jobs, process.pauses) for process in ahead] == [([], 0)] * 2
+    key_of(client)
+
+
+def test_who_asks_ahead_waits_for_another_that_does(
+    ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
+) -> None:
+    first, second = ahead
+    let_all_pass(client, ahead, REUSE - AHEAD / 2)
+    asked, answer = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        asked.set()
+        assert answer.wait(30)
+
+    exchange.meanwhile = hold
+    first.price()
+    second.price()
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(first.land)
+        assert asked.wait(30)
+        second.on_pause = lambda: (answer.set(), task.result(30))
+        assert first.price() == second.price() == Decimal("50000.5")
+        second.land()
+    assert first.price() == second.price() == 50_010
+    assert second.pauses == 1
+    assert exchange.asked == 2
+
+
+def test_who_asks_ahead_does_so_by_the_clock_of_redis(
+    ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
+) -> None:
+    _, second = ahead
+    let_pass(client, REUSE - AHEAD - 0.5)
+    second.now += REUSE - AHEAD + 0.1
+    second.price()
+    began = second.now
+    second.on_pause = lambda: let_pass(client, 0.5)
+    second.land()
+    assert 0 < second.now - began <= 0.5
+    assert second.pauses == 1
+    assert exchange.asked == 2
+    assert second.price() == 50_010
+
+
+def test_who_asks_ahead_takes_what_is_newer_although_the_next_one_is_due(
+    ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
+) -> None:
+    first, second = ahead
+    let_all_pass(client, ahead, REUSE - AHEAD / 2)
+    first.price()
+    second.price()
+    first.land()
+    let_all_pass(client, ahead, REUSE - AHEAD / 2)
+    second.land()
+    assert exchange.asked == 2
+    assert second.price() == 50_010
+
+
+def test_two_that_ask_ahead_ask_once_a_reuse_time_together_and_know_the_same(
+    ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
+) -> None:
+    asked_at = []
+    exchange.meanwhile = lambda: asked_at.append(ahead[0].now)
+    for step in range(100):
+        let_all_pass(client, ahead, 0.5)
+        exchange.price = str(50_000 + step)
+        in_turn = ahead if step % 3 else ahead[::-1]
+        for process in in_turn:
+            process.price()
+        for process in in_turn:
+            for _ in process.jobs[:]:
+                process.land()
+        assert ahead[0].price() == ahead[1].price()
+    assert [process.pauses for process in ahead] == [0, 0]
+    assert {later - earlier for earlier, later in pairwise(asked_at)} == {REUSE - AHEAD}
+    assert len(asked_at) == 100 * 0.5 // (REUSE - AHEAD)
+
+
+def test_what_was_on_its_way_when_the_price_was_forgotten_is_not_posted(
+    ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
+) -> None:
+    first, _ = ahead
+    let_all_pass(client, ahead, REUSE - AHEAD / 2)
+    first.price()
+    exchange.meanwhile = first.ticker.forget
+    first.land()
+    assert client.keys("*") == []
+    exchange.meanwhile, exchange.price = lambda: None, "50020"
+    assert first.price() == 50_020
+
+
+def test_forgotten_price_does_not_come_back_with_what_was_seen_on_the_board(
+    ahead: tuple[Process, Process], client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = ahead
+    let_all_pass(client, ahead, REUSE - AHEAD / 2)
+    first.price()
+    look = first.board.look
+
+    def look_and_forget(*, wants_turn: bool) -> Look | None:
+        found = look(wants_turn=wants_turn)
+        if not wants_turn and first.ticker._reading is not None:
+            first.ticker.forget()
+        return found
+
+    monkeypatch.setattr(first.board, "look", look_and_forget)
+    first.land()
+    assert first.price() == 50_010
+
+
+def test_without_redis_each_process_asks_ahead_for_itself(own_redis: PrivateRedis, exchange: Exchange) -> None:
+    first, second = (Process(own_redis.url, exchange, asks_ahead=True) for _ in range(2))
+    with closing(first.shared), closing(second.shared):
+        own_redis.kill()
+        for process in (first, second):
+            process.price()
+            exchange.meanwhile = partial(process.pause, 2)
+            process.now += REUSE
+            process.price()
+            assert process.jobs == []  # what took no time needs none ahead
+            process.now += 0.1
+            process.price()
+            process.now += REUSE - 0.01
+            process.price()
+            process.land()
+    assert exchange.asked == 6
 
 
 def test_forgotten_price_is_asked_anew_by_all_that_have_none(

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from axisor_executor import (
     get_automation_config,
     get_result,
     get_user_credentials,
+    intake,
     migrate_existing_automations,
 )
 from axisor_executor.embedded import PrivateRedis
@@ -144,6 +146,26 @@ class TestRedisAway:
         assert world.parts.recovery.look() == 1
         assert world.parts.queue.sizes()["default"] == 1
         assert world.go_on(execution_id)["status"] == "completed"
+
+    def test_a_burst_does_not_wait_for_it_job_by_job(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that hangs holds up whoever tells it anything for seconds."""
+        entry, clock = world.automation(world.account(), "auto_entry", ENTRY), SimpleNamespace(now=1_000.0)
+        told: list[str] = []
+        error: Exception = redis.TimeoutError("it hangs")
+
+        def fail(execution_id: str, lane: str) -> None:
+            told.append(execution_id)
+            raise error
+
+        monkeypatch.setattr(intake, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(world.parts.queue, "announce", fail)
+        ids = [enqueue(world.job(entry)) for _ in range(5)]
+        assert executions(world) == 5
+        assert told == ids[:1]
+        clock.now += intake.AWAY_SECONDS
+        error = redis.ResponseError("it is full, which it says at once")
+        ids += [enqueue(world.job(entry)) for _ in range(2)]
+        assert told == [ids[0], *ids[5:]]
 
 
 class TestGetResult:

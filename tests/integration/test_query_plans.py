@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from axisor_executor import exposition
-from axisor_executor.storage import figures, horizon, leftover, pruning
+from axisor_executor.storage import figures, horizon, leftover, lineage, pruning
 from axisor_executor.storage.connection import Storage
 from tests.harness.world import World
 
@@ -27,7 +27,7 @@ class Plans:
 
     def explained(self, sql: str, params: tuple[Any, ...]) -> Any:
         """Have a query planned, then make it."""
-        if sql.startswith("SELECT") and LEDGER in sql:
+        if sql.lstrip().startswith("SELECT") and LEDGER in sql:
             explain = "EXPLAIN QUERY PLAN " if self.storage.is_sqlite else "EXPLAIN "
             plan = self._execute(explain + sql, params).fetchall()
             self.found.append((sql, "\n".join(str(row[-1]) for row in plan)))
@@ -40,7 +40,7 @@ class Plans:
 
 def _reads_all(plan: str) -> bool:
     """Return whether a plan goes through all rows, or through all of an index that is not of a few rows only."""
-    few = "_(live|line|uncertain)"
+    few = "_(live|live_automation|line|uncertain)"
     sqlite = rf"^SCAN ({LEDGER}|e)\b(?!.*{few}$)"
     postgres = rf"Seq Scan on {LEDGER}|Scan (?:using|on) {LEDGER}_(?!live|line|uncertain).*\n(?!.*Index Cond)"
     return re.search(rf"{sqlite}|{postgres}", plan + "\n", re.MULTILINE) is not None
@@ -77,7 +77,7 @@ def test_recovery(world: World, plans: Plans) -> None:
     leftover.due(world.storage, 10)
     leftover.abandoned(world.storage, 10, grace_seconds=1)
     leftover.unsent(world.storage, 10, grace_seconds=1)
-    leftover.overdue(world.storage, 10, seconds=1)
+    leftover.overdue(world.storage, "protect", None, 10, seconds=1)
     assert len(plans.found) == 4
     assert plans.without_an_index() == []
 
@@ -121,6 +121,14 @@ def test_pruning(world: World, plans: Plans) -> None:
         "SELECT id",
         "SELECT 1",
     }
+
+
+def test_remainders(world: World, plans: Plans) -> None:
+    lineage.unresolved(world.storage, "acc5", "t5", but="another")
+    lineage.owing(world.storage, "acc5", but="another")
+    indexes = ("trade", "owed", "unsettled")
+    assert all(f"axisor_actions_{one}" in plan for one, (_, plan) in zip(indexes, plans.found, strict=True))
+    assert plans.without_an_index() == []
 
 
 def test_a_query_without_an_index_is_found(world: World, plans: Plans) -> None:

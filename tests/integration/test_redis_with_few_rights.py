@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from axisor_executor.broker import ACTORS, Queue
+from axisor_executor.broker import Queue
 from axisor_executor.embedded import PrivateRedis
+from axisor_executor.lanes import ACTORS
 from axisor_executor.settings import Settings
 from axisor_executor.shared import AWAY_SECONDS, Shared
 from tests.harness.world import ENCRYPTION_KEY
@@ -48,7 +49,16 @@ def test_without_info_the_marker_still_tells_a_wiped_redis(queue: Queue, admin: 
     assert queue.is_intact()
     admin.flushall()
     assert not queue.is_intact()
+
+
+def test_what_a_dead_worker_had_is_put_back_without_keys(queue: Queue, admin: Any) -> None:
+    """Dramatiq's own maintenance asks for KEYS, from the first worker on that has ever stopped."""
+    queue.announce("an-execution", "protect")
+    assert len(queue.broker.turn("protect", 1)) == 1
+    admin.zadd(f"{PREFIX}:__heartbeats__", {queue.broker.broker_id: 1})
     queue.revive()
+    assert admin.zcard(f"{PREFIX}:__heartbeats__") == 0
+    assert [one.args for one in queue.broker.turn("protect", 1)] == [("an-execution",)]
 
 
 def test_without_blocking_commands_messages_are_taken_all_the_same(queue: Queue) -> None:

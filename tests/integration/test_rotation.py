@@ -137,6 +137,44 @@ class TestPlainText:
         assert reads(world, account, NEW)
         assert go(world, encrypts_plain_text=False).skipped == 1
 
+    @pytest.mark.parametrize("column", ["json", "jsonb", "text"])
+    def test_what_is_left_is_in_no_statement(
+        self, world: World, caplog: pytest.LogCaptureFixture, *, column: str
+    ) -> None:
+        if not world.storage.is_sqlite:
+            world.storage.run(
+                f"ALTER TABLE user_exchange_accounts ALTER credentials TYPE {column} USING credentials::text::{column}"
+            )
+        account = self.plain(world)
+        caplog.set_level("DEBUG", logger="peewee")
+        caplog.clear()
+        assert go(world, "sealed", encrypts_plain_text=False).rotated == 1
+        said = "\n".join(record.getMessage() for record in caplog.records)
+        assert "UPDATE user_exchange_accounts SET credentials" in said
+        assert [one for one in (account.paper.key, account.paper.secret) if one in said] == []
+        opened = StoredCredentials(stored(world, account), account_id=account.id).open(NEW)
+        assert opened.reveal_passphrase() == account.paper.passphrase
+
+    @pytest.mark.parametrize("name", ["API Secret", "API Key (backup)"])
+    def test_a_row_that_can_not_be_written_so_is_listed_and_the_others_go_on(self, world: World, name: str) -> None:
+        odd, *others = (world.account(f"u{number}", f"Account {number}") for number in range(3))
+        keys = world.written(odd)
+        put(world.storage, odd, {**keys, name: keys["API Key"]})
+        before = stored(world, odd)
+        done = go(world, "sealed", encrypts_plain_text=False)
+        assert (done.rotated, done.unreadable.count) == (len(others), 1)
+        assert stored(world, odd) == before
+
+    def test_nor_in_a_text_within_json(self, world: World) -> None:
+        account = self.plain(world)
+        nested = json.dumps(json.dumps(stored(world, account)))
+        world.storage.run("UPDATE user_exchange_accounts SET credentials = ?", nested)
+        assert go(world, encrypts_plain_text=False).rotated == 1
+        row = world.storage.one("SELECT CAST(credentials AS TEXT) FROM user_exchange_accounts")
+        assert row is not None
+        opened = StoredCredentials(row[0], account_id=account.id).open(NEW)
+        assert (opened.reveal_key(), opened.reveal_passphrase()) == (account.paper.key, account.paper.passphrase)
+
 
 def test_what_cant_be_read_is_listed_and_left_alone(world: World) -> None:
     good = world.account("u1", "Good")

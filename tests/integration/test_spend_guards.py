@@ -166,6 +166,37 @@ class TestCooldown:
         assert is_cool(third)
         assert {one["reason"] for one in third["result"]["trades"]} == {"cooldown"}
 
+    def test_in_a_pass_the_cooled_trade_takes_nothing_of_the_balance(self, world: World, account: Account) -> None:
+        poor = world.account(name="Poor", balance=43_300)
+        first, second = (world.open_trade(poor, leverage=10), world.open_trade(poor, leverage=9, quantity=90))
+        passing = {"scope": "all", "margin_threshold": 50, "cooldown_seconds": 3600}
+        automation_id = guard(world, poor, 1_000, **passing)
+        world.move_price(47_700)
+        listed = {one["tradeId"]: one["status"] for one in world.run(automation_id)["trades"]}
+        assert listed == {first: "completed", second: "pending"}
+        assert 1_000 <= world.paper.balance(poor.paper) < 2_000, "enough for one more"
+        world.move_price(45_500)
+        result = world.run(automation_id)
+        listed = {one["tradeId"]: (one["status"], one.get("reason")) for one in result["trades"]}
+        assert (result["status"], listed) == (
+            "completed",
+            {first: ("pending", "cooldown"), second: ("completed", None)},
+        )
+        assert world.alerts == []
+
+    def test_what_is_cooling_down_is_refused_nothing(self, world: World) -> None:
+        poor = world.account(name="Poor", balance=26_000)
+        trade_id = world.open_trade(poor)
+        automation_id = guard(world, poor, 3_000, cooldown_seconds=3600)
+        assert world.run(automation_id, trade_id=trade_id)["status"] == "completed"
+        assert world.paper.balance(poor.paper) < 3_000
+        second = world.run(automation_id, trade_id=trade_id)
+        assert is_cool(second), second
+        assert ({row.status for row in world.trade_log()}, world.alerts) == ({"success"}, [])
+        plan = world.execution(second["executionId"]).plan
+        assert plan is not None
+        assert plan["seen"]["actedOn"] == [trade_id]
+
     def test_a_third_partys_automation_is_guarded_too(
         self, world: World, account: Account, puppet: Guarded, trade_id: str
     ) -> None:

@@ -17,14 +17,16 @@ def stored(world: World, account: Account) -> dict[str, str]:
     return found
 
 
-def store(account: Account, *, user_id: str | None = None, key: str | None = None) -> None:
+def store(
+    account: Account, *, user_id: str | None = None, key: str | None = None, passphrase: str | None = None
+) -> None:
     keys = account.paper
     set_user_credentials(
         user_id or account.user_id,
         account.id,
         key=keys.key if key is None else key,
         secret=keys.secret,
-        passphrase=keys.passphrase,
+        passphrase=keys.passphrase if passphrase is None else passphrase,
     )
 
 
@@ -54,3 +56,18 @@ def test_blank_ones_and_foreign_accounts_change_nothing(world: World) -> None:
     with pytest.raises(NotFound):
         store(account, user_id="somebody-else")
     assert stored(world, account) == before
+
+
+def test_what_was_held_back_for_a_mistyped_passphrase_goes_on_when_it_is_corrected(world: World) -> None:
+    """The API key was right all the time: to the breaker these are other credentials."""
+    account = world.account()
+    guard = world.automation(account, "margin_guard", {"action": "close_position"})
+    trade_id = world.open_trade(account)
+    store(account, passphrase="mistyped")
+    results = [world.run(guard, trade_id=trade_id) for _ in range(world.settings.breaker_refusals + 1)]
+    assert results[-1]["error"]["code"] == "account_circuit_open", results
+    store(account)
+    with world.changes() as changes:
+        assert world.go_on(results[-1]["executionId"])["status"] == "completed"
+    assert changes.kinds == ["close"]
+    assert world.parts.breakers.states() == []

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from typing import Any
 
+import psycopg2
 import pytest
 
 from axisor_executor.automation import AddMargin, CancelOrder, CashIn, OpenPosition, SetStopLoss, SetTakeProfit, act
 from axisor_executor.errors import InvalidJob
 from axisor_executor.run import points
 from axisor_executor.settings import RetryPolicy
-from axisor_executor.storage import switches
+from axisor_executor.storage import connection, switches
 from axisor_executor.switching import Paused, pause, resume
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
 
@@ -437,6 +439,25 @@ class TestReturnsWhenNothingCanLeave:
             late = run.result(20)
         assert (late["status"], late["error"]["code"]) == ("waiting", "held_up")
         assert changes.sent == [], "nothing left after the pause had returned"
+
+    def test_a_sender_that_is_frozen_in_its_commit_is_waited_for(
+        self, world: World, database_url: str, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Longer than anyone waits for a lock otherwise: the server ends its transaction after ten seconds."""
+        if world.storage.is_sqlite:
+            pytest.skip("SQLite's writers wait for each other")
+        monkeypatch.setattr(connection, "BEGIN", connection.BEGIN.replace("'5s'", "'10ms'"))
+        with closing(psycopg2.connect(database_url)) as frozen, frozen.cursor() as cursor:
+            cursor.execute(f"SELECT {switches.held_still(is_sqlite=False)}")
+            paused = pool.submit(pause, world.storage, "all")
+            waits = (
+                "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted "
+                "AND clock_timestamp() - query_start > interval '50 ms' AND datname = current_database()"
+            )
+            until(lambda: world.storage.rows(waits))
+            assert not paused.done()
+        assert paused.result(timeout=10).already_out == ()
+        assert [one.scope for one in switches.listed(world.storage)] == ["all"]
 
     def test_a_lost_answer_is_listed_and_not_waited_for(self, world: World, account: Account) -> None:
         world.paper.add_fault("drop_before", mutating=True, count=1)

@@ -73,7 +73,7 @@ class TestTree:
         assert spans.tree() >= {
             ("enqueue", None),
             ("run", "enqueue"),
-            ("account", "run"),
+            ("account", "decide"),
             ("decide", "run"),
             ("ticker", "decide"),
             ("open_trade", "run"),
@@ -84,6 +84,12 @@ class TestTree:
         assert {format_trace_id(span.context.trace_id) for span in spans.all()} == {trace_id_of(result["executionId"])}
         assert format_span_id(spans.named("enqueue").context.span_id) == span_id_of(result["executionId"])
         assert len({span.context.span_id for span in spans.all()}) == len(spans.all())
+
+    def test_what_is_done_for_nobody_begins_no_trace(self, spans: Spans) -> None:
+        """The ticker is asked for ahead, in the background, for whoever wants it next."""
+        with tracing.span("ticker", is_client=True):
+            pass
+        assert spans.all() == []
 
     def test_what_they_say(self, world: World, account: Account, spans: Spans) -> None:
         entry = world.automation(account, "auto_entry", ENTRY)
@@ -250,7 +256,7 @@ def test_two_processes_make_one_trace(world: World, account: Account, spans: Spa
         with world.worker(tmp_path / "log", **otel) as child:
             execution_id = world.enqueue(world.job(world.automation(account, "auto_entry", ENTRY)))
             assert collector.run_heard.wait(60)
-            log = child.text()
+        log = child.text()  # a worker's lines leave together: when it has stopped, all have
     finally:
         collector.close()
     (here,) = spans.all()

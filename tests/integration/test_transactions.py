@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -15,13 +14,14 @@ import peewee
 import pytest
 
 from axisor_executor.automation import Act, AddMargin, Group, act
-from axisor_executor.errors import Changed
+from axisor_executor.errors import Changed, Held
 from axisor_executor.run import points, send
-from axisor_executor.storage import accounts, executions, sending
+from axisor_executor.storage import accounts, actions, claiming, executions, sending
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.plans import Plan
 from axisor_executor.switching import pause
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.conftest import _empty
 from tests.integration.ledger import ENTRY, SENDING, Ledger
@@ -37,13 +37,6 @@ def ledger(database_url: str) -> Iterator[Ledger]:
     with storage.connection():
         yield Ledger(storage)
     storage.close()
-
-
-def until(condition: Callable[[], object], *, timeout: float = 15.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def switches_set(storage: Storage) -> int:
@@ -104,8 +97,7 @@ class TestWholeOrNotAtAll:
 
     def test_signs_that_mean_something_to_the_driver_are_kept_as_they_are(self, ledger: Ledger) -> None:
         said = "100 % of %s, %(name)s? or ?; DROP TABLE x; --"
-        with ledger.storage.write():
-            ledger.storage.run_all((SET, "all"), (GIVE_REASON, said, "all"))
+        ledger.storage.together((SET, "all"), (GIVE_REASON, said, "all"))
         assert ledger.storage.one("SELECT reason, 7 % 4 FROM axisor_switches WHERE reason = ?", said) == (said, 3)
 
 
@@ -127,18 +119,24 @@ class TestSending:
         return migrated_postgres
 
     @pytest.mark.parametrize("held", ["axisor_leases WHERE account_id = 'account-1'", "axisor_executions"])
+    @pytest.mark.parametrize("is_known", [True, False])
+    @pytest.mark.parametrize("change", ["credentials", "pause"])
     def test_what_is_changed_while_a_sender_waits_for_a_lock_counts(
-        self, ledger: Ledger, database_url: str, held: str
+        self, ledger: Ledger, database_url: str, held: str, is_known: bool, change: str
     ) -> None:
+        """Whether it sends what it has just decided, all at once, or what it finds in the ledger."""
         storage, run = ledger.storage, ledger.running(automation_id="automation-a")
-        (planned,) = ledger.plan(run)
         account = accounts.account(storage, "account-1")
+        automation = accounts.automation(storage, "automation-a")
         assert account is not None
+        assert automation is not None
+        plan = Plan(storage, run, act(ENTRY), {}, [], config_text=automation.config_text) if is_known else None
+        (planned,) = plan.actions if plan else ledger.plan(run)
         other = Storage(database_url)
 
         def send() -> None:
             with other.connection():
-                sending.begin(other, run, planned, SENDING, account=account)
+                sending.begin(other, run, planned, SENDING, account=account, plan=plan)
 
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         with ThreadPoolExecutor(1) as pool:
@@ -149,12 +147,45 @@ class TestSending:
                 until(lambda: third.one(waits))
                 if "leases" not in held:
                     third.rows("SELECT 1 FROM axisor_leases FOR UPDATE NOWAIT")  # that is for later: no deadlock
-                accounts.set_credentials(third, "account-1", {"key": "another"})
+                if change == "pause":
+                    third.run(SET, "all")  # nobody waits for its lock: a pause that has not begun to wait
+                else:
+                    accounts.set_credentials(third, "account-1", {"key": "another"})
                 third.close()
-            with pytest.raises(Changed, match="credentials"):
+            with pytest.raises(Held if change == "pause" else Changed):
                 sender.result(30)
         other.close()
-        assert [one.status for one in ledger.actions(run)] == ["planned"]
+        assert [one.status for one in ledger.actions(run)] == ([] if is_known else ["planned"])
+
+    def test_a_first_run_is_three_statements_to_the_database(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is on the way of every job: claimed, begun, ended."""
+        execution_id = ledger.queued(automation_id="automation-a")
+        storage = ledger.storage
+        asked: list[str] = []
+        ask = storage.database.execute_sql
+
+        def listening(sql: str, params: Any = None) -> Any:
+            if not sql.startswith("PREPARE"):
+                asked.append(sql)
+            return ask(sql, params)
+
+        storage.type_of("Automation", "id")
+        monkeypatch.setattr(storage.database, "execute_sql", listening)
+        claimed = claiming.claim(storage, execution_id, worker_id="worker-1", lease_seconds=60)
+        assert claimed is not None
+        assert claimed.automation is not None
+        assert claimed.automation.account is not None
+        run, found = claimed.run, claimed.automation
+        plan = Plan(storage, run, act(ENTRY), {}, [], config_text=found.config_text)
+        sent = sending.begin(storage, run, plan.actions[0], SENDING, account=found.account, plan=plan)
+        plan.confirmed(sent, {"id": "trade-1"}, "trade-1")
+        assert plan.owed is not None
+        end = actions.settlement_at_end(run, plan.owed, "completed")
+        executions.finish(storage, run, "completed", result={}, lease_seconds=60, behind=(end,))
+        assert len(asked) == 3
+        assert (ledger.get(run.id).status, [one.status for one in ledger.actions(run)]) == ("completed", ["confirmed"])
 
 
 class TestManyWorkers:

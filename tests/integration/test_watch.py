@@ -162,6 +162,7 @@ class TestBacklog:
     def test_what_waited_for_its_account_is_not_old_when_it_is_queued(self, world: World) -> None:
         queued = world.enqueue(world.job(world.automation(world.account(), "auto_entry", ENTRY)))
         world.storage.run("UPDATE axisor_executions SET created_at = {later} WHERE id = ?", -300, queued)
+        world.parts.intake.wake(world.execution(queued))
         assert Watching(world).look(3) == []
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from axisor_executor import api
+from axisor_executor import api, standing
 from axisor_executor.embedded import ChildProcess
 from axisor_executor.errors import EmbeddedServerError
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 
 pytestmark = pytest.mark.slow  # real workers that start and stop: the operating system's part, not Python's
@@ -92,6 +96,24 @@ class TestStopping:
         assert [api.get_result(one)["status"] for one in (first, *others)] == ["completed"] * 4
         assert changes.kinds == ["open"] * 4
 
+    def test_from_the_moment_on_that_it_is_told_to_it_keeps_no_more(
+        self, world: World, account: Account, tmp_path: Path
+    ) -> None:
+        """A guard would lie in it as long as the slowest run goes on."""
+        world.paper.add_fault("latency", route=OPENING, seconds=1.5, count=1)
+        broker: Any = world.parts.queue.broker
+        with world.worker(tmp_path / "first.log", threads=4) as worker:
+            self.start(world, account, worker)
+            worker.send_signal(signal.SIGTERM)
+            worker.wait_for_line("Shutting down")
+            world.enqueue(world.job(world.automation(world.account(), "auto_entry", ENTRY)))
+            line = broker.keys("default").line
+            until(lambda: broker.client.llen(line) == 1)  # what came with the bell that it was waiting for is put back
+            in_line = []
+            while worker.running:
+                in_line.append(broker.client.llen(line))
+        assert set(in_line) == {1}
+
     @pytest.mark.parametrize("fault", ["latency", "act_late"])
     def test_one_that_takes_too_long_is_left_to_the_next_worker(
         self, world: World, account: Account, tmp_path: Path, fault: str
@@ -148,6 +170,28 @@ class TestLanes:
         assert order.index(closing["seq"]) == 3, "no fourth thread took an entry meanwhile"
 
 
+@sqlite_only
+def test_one_that_watches_starts_again_with_what_was_changed(world: World, tmp_path: Path) -> None:
+    recipe = re.search(r"dramatiq (.+ --watch .+) \$\(ARGS\)", Path("Makefile").read_text())
+    assert recipe
+    source = tmp_path / "source"
+    source.mkdir()
+    options = [str(source) if one == "axisor_executor" else one for one in shlex.split(recipe[1])]
+    command = [Path(sys.executable).with_name("dramatiq"), *options, "--processes", "1", "--threads", "4"]
+    with ChildProcess(command, output=tmp_path / "worker.log", env=world.environment()) as worker:
+        worker.wait_for_line("Worker ready", timeout=30)
+        before = worker.mark()
+        (source / "changed.py").write_text("CHANGED = True")
+        worker.wait_for_line("Worker ready", timeout=30, since=before)
+
+
+@sqlite_only
+def test_one_without_a_key_says_so(world: World, tmp_path: Path) -> None:
+    with world.worker(tmp_path / "worker.log", ENCRYPTION_KEY="") as worker:
+        worker.wait_for_line("❌ .* Alert credential_failure: ENCRYPTION_KEY is not set")
+        assert [one["keyIds"] for one in standing.workers(world.storage)] == [[]]
+
+
 PLUGIN = """
 from axisor_executor import AutomationConfig, AutomationHandler, hookimpl, wait
 
@@ -189,6 +233,7 @@ class TestRefusingToStart:
     def test_too_few_database_connections(self, world: World, tmp_path: Path) -> None:
         line = self.refusal(world, tmp_path / "worker.log", AXISOR_DB_POOL="7")
         assert "AXISOR_DB_POOL is 7, 4 threads need at least 8" in line
+        assert standing.workers(world.storage) == [], "nobody is told of a worker that is none"
 
     def test_just_enough_of_them(self, world: World, tmp_path: Path) -> None:
         with world.worker(tmp_path / "worker.log", AXISOR_DB_POOL="8") as worker:

@@ -20,6 +20,8 @@ OURS = {name for name, service in SERVICES.items() if service["image"].startswit
 SETTINGS = {row.variable for row in describe_settings()} | {
     point.name for point in entry_points(group=PLUGIN_VARIABLES)
 }
+UVICORNS = {"FORWARDED_ALLOW_IPS"}
+"""What the API's server reads by itself."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?P<rest>[^}]*)\}")
 
 
@@ -70,16 +72,31 @@ def test_our_services_have_no_rights(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_our_variables_are_settings_that_can_be_used(name: str) -> None:
     environment = SERVICES[name]["environment"]
-    assert set(environment) <= SETTINGS
+    assert set(environment) - SETTINGS == (UVICORNS if name == "api" else set())
     given = filled_in(environment)
     fields = {str(field.validation_alias): attribute for attribute, field in Settings.model_fields.items()}
     Settings(**{fields[key]: value for key, value in given.items() if key in fields and value})
 
 
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_every_setting_may_stand_in_the_env_file(name: str) -> None:
+    service = SERVICES[name]
+    assert [file["path"] for file in service["env_file"]] == [".env"]
+    hidden = [key for key, value in service["environment"].items() if not value.startswith(f"${{{key}:")]
+    assert hidden == [], "what stands below `environment` wins"
+
+
+def test_the_headers_of_a_proxy_are_believed_only_from_where_somebody_says() -> None:
+    (variable,) = UVICORNS
+    assert SERVICES["api"]["environment"][variable] == f"${{{variable}:-127.0.0.1,::1}}"
+    assert example()[variable] == "127.0.0.1,::1"
+
+
 def test_a_stopping_worker_has_the_time_that_it_may_take() -> None:
     for name in OURS:
         service = SERVICES[name]
-        assert seconds(service["stop_grace_period"]) > float(service["environment"]["AXISOR_SHUTDOWN_SECONDS"]) + 5
+        given = filled_in(service["environment"])
+        assert seconds(service["stop_grace_period"]) > float(given["AXISOR_SHUTDOWN_SECONDS"]) + 5
 
 
 def test_what_the_file_asks_for_stands_in_the_example() -> None:
@@ -170,7 +187,7 @@ def test_watching_changes_services_that_are_there() -> None:
     watching = yaml.safe_load((DEPLOY / "compose.watch.yml").read_text())["services"]
     assert set(watching) <= OURS
     for lane in ("protect", "default"):
-        assert watching[lane]["command"][-2:] == ["--watch", "/checkout/axisor_executor"]
+        assert watching[lane]["command"][-4:-1] == ["--watch", "/checkout/axisor_executor", "--watch-include"]
     assert "watch" in watching["protect"]["build"]["args"]["EXTRAS"]
 
 

@@ -206,6 +206,14 @@ class TestSession:
         stranger = Visitor(inside.base)
         assert stranger("GET", "/console/live", headers={"Cookie": given}).status_code == 401
 
+    @pytest.mark.parametrize(
+        "theirs", ['prefs={"a":1}', "a=b,c@d", "bad name=1", "flag", "=", "", '"', "x" + COOKIE + "=x"]
+    )
+    def test_cookies_of_other_applications_beside_it(self, inside: Visitor, theirs: str) -> None:
+        own = f"{COOKIE}={inside.cookie}"
+        for given in (f"{theirs}; {own}", f"{own};{theirs}", f"{theirs};{own} ;{theirs}"):
+            assert Visitor(inside.base)("GET", "/console/live", headers={"Cookie": given}).status_code == 200, given
+
     def test_a_token_in_the_header_counts_before_the_cookie(self, inside: Visitor) -> None:
         assert inside("GET", "/api/switches").status_code == 200
         assert inside("GET", "/api/switches", headers={"Authorization": "Bearer wrong"}).status_code == 401
@@ -435,7 +443,7 @@ class TestContents:
     def test_open_breakers_are_shown_to_whom_they_concern(self, world: World, inside: Visitor) -> None:
         for user in ("user123", "user456"):
             account = world.account(user, f"Account of {user}")
-            whose = AccountRef(id=account.id, name=account.name, user_id=user, fingerprint="f")
+            whose = AccountRef(id=account.id, name=account.name, user_id=user, fingerprint="f", digest="d")
             refused = Rejected("<b>no</b> such key", code="exchange_unauthorized", status=401)
             for _ in range(world.settings.breaker_refusals):
                 world.parts.breakers.report("lnmarkets@host", whose, mutating=False, failure=refused)

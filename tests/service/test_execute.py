@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from axisor_executor import runtime
 from axisor_executor.service import create_app
 from axisor_executor.storage import tokens
 from axisor_executor.storage.tokens import SCOPES
+from tests.harness.waiting import until
 from tests.harness.world import World
 from tests.service.conftest import JSON, Client, served
 
@@ -119,7 +119,7 @@ class TestWaiting:
                 return answer.status_code, answer.json()["status"]
 
             waiting = [pool.submit(send, number) for number in range(clients)]
-            until(lambda: count(world) == clients)
+            until(lambda: count(world) == clients, timeout=60)
             other = Client(base, token)
             assert len(other.get("/api/automation/executions", limit=200)["executions"]) == clients
             other.close()
@@ -135,7 +135,7 @@ class TestWaiting:
         with served(app) as base, ThreadPoolExecutor(1) as pool:
             client = Client(base, token)
             waiting = pool.submit(client, "POST", f"{EXECUTE}?wait=60", json=world.job("auto789"))
-            until(lambda: count(world) == 1)
+            until(lambda: count(world) == 1, timeout=60)
             app.state.parts.waiting.release()
             assert waiting.result(20).status_code == 202
             assert client("POST", f"{EXECUTE}?wait=60", json=world.job("auto789")).status_code == 202
@@ -207,13 +207,3 @@ class TestNonsense:
             assert admin.get("/api/automation/executions", account=name)["executions"] == []
             assert admin.get(f"/api/automation/executions/{found['id']}")["job"]["automationId"] == name
         assert count(world) == len(names)
-
-
-def until(condition: Any) -> None:
-    """Wait for what other threads are about to do."""
-    tick = threading.Event()
-    for _ in range(1200):
-        if condition():
-            return
-        tick.wait(0.05)
-    raise AssertionError("it did not happen within a minute")

@@ -11,6 +11,7 @@ from axisor_executor.limits.breaker import AccountRef, PluginRef
 from axisor_executor.service import create_app
 from axisor_executor.storage import tokens
 from tests.harness.world import World
+from tests.integration.conftest import Said
 from tests.service.conftest import Client, client_of, served
 
 PATH = "/api/health/workers"
@@ -60,6 +61,13 @@ def test_a_lane_that_nobody_takes_is_unhealthy(world: World, admin: Client) -> N
     assert admin.get(PATH)["status"] == "healthy"
 
 
+def test_a_worker_without_a_key_degrades(world: World, admin: Client) -> None:
+    worker_row(world, counters={"threads": 2, "queues": ["protect", "default"], "keyIds": []})
+    found = admin.get(PATH)
+    assert (found["status"], found["workers"][0]["keyIds"]) == ("degraded", [])
+    assert found["problems"] == ["the worker host-1 pid 11 has no encryption key: it can't read credentials"]
+
+
 def test_a_worker_that_died_degrades_for_a_while(world: World, admin: Client) -> None:
     worker_row(world)
     worker_row(world, seconds=60, pid=22)
@@ -88,7 +96,7 @@ def test_a_job_that_is_not_begun_degrades(world: World, admin: Client) -> None:
 def test_an_open_breaker_degrades(world: World, admin: Client) -> None:
     worker_row(world)
     for number in range(world.settings.breaker_failures):
-        account = AccountRef(id=f"a{number}", name="Main Account", user_id="user123", fingerprint="f")
+        account = AccountRef(id=f"a{number}", name="Main Account", user_id="user123", fingerprint="f", digest="d")
         failure = Unavailable("the exchange does not answer")
         world.parts.breakers.report("lnmarkets@host", account, mutating=False, failure=failure)
     found = admin.get(PATH)
@@ -135,3 +143,26 @@ def test_without_the_database_every_answer_is_an_error(world: World) -> None:
         client.close()
     assert "canary-word" not in "".join(client.heard)
     lost.close()
+
+
+def test_who_has_shown_no_token_is_not_told_what_is_wrong_with_the_settings(world: World, said: Said) -> None:
+    """Messages name hosts, ports and files; whoever runs it finds them in the log."""
+    from axisor_executor.runtime import Runtime
+
+    away = "postgresql://axisor:pw@127.0.0.1:1/axisor"
+    for wrong, code in (({"database_url": away}, "database_unavailable"), ({"database_url": None}, "invalid_settings")):
+        lost = Runtime(world.settings.model_copy(update=wrong), registry=world.parts.registry)
+        with served(create_app(lost)) as base:
+            nobody = Client(base, None)
+            for method, path in (("GET", PATH), ("GET", "/metrics"), ("POST", "/login")):
+                error = nobody(method, path, data={"token": "x"}).json()["error"]
+                assert error == {
+                    "status": 503 if code == "database_unavailable" else 500,
+                    "code": code,
+                    "message": "the request failed; the log has the reason",
+                }
+            assert "127.0.0.1" not in nobody("GET", "/", headers={"Accept": "text/html"}).text
+            nobody.close()
+        lost.close()
+    assert "port 1 failed" in said.text()
+    assert "DATABASE_URL is not set" in said.text()

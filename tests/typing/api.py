@@ -180,6 +180,7 @@ def the_context(context: AccountContext[Config]) -> None:
     assert_type(context.open_orders(), tuple[Trade, ...])
     assert_type(context.own_trades(), tuple[Trade, ...])
     assert_type(context.own_entries(NOW), tuple[OwnEntry, ...])
+    assert_type(context.cooling_down(), frozenset[str])
     assert_type(context.trade(), Trade)
     assert_type(context.original_trade(context.trade()), Trade)
     assert_type(context.find_trade("t"), Trade | None)

@@ -14,8 +14,8 @@ from axisor_executor.shared import Shared
 
 NOWHERE = "redis://127.0.0.1:1/0"
 EXCHANGE = "lnmarkets@api.test"
-MAIN = AccountRef("acc456", "Main Account", "f1", "user123")
-OTHER = AccountRef("acc789", "Other Account", "f2", "user456")
+MAIN = AccountRef("acc456", "Main Account", "f1", "d1", "user123")
+OTHER = AccountRef("acc789", "Other Account", "f2", "d2", "user456")
 
 AWAY = Unavailable("lnmarkets ticker: the exchange can't be reached (ConnectionError)")
 UNAUTHORIZED = Rejected("rejected (HTTP 401)", code="exchange_unauthorized", status=401)

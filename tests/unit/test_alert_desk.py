@@ -73,6 +73,18 @@ def alone() -> Desk:
     return Desk(NOWHERE, "test")
 
 
+def test_a_thread_that_can_not_start_starts_with_the_next_alert(alone: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            alone.desk.take(BROKEN_KEYS)
+    alone.take(BROKEN_KEYS)
+    assert [alert.kind for alert in alone.told] == ["credential_failure"]
+
+
 def end_cooldown(process: Desk, alert: Alert) -> None:
     """Let the time of an alert be over, for all processes."""
     process.desk.cooldowns.end(alert_desk._name(alert))

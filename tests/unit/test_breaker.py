@@ -56,7 +56,7 @@ class TestExchange:
 
     def test_rejections_do_not_open_it(self, scene: Scene) -> None:
         for number in range(100):
-            account = AccountRef(f"acc{number}", "x", f"f{number}")
+            account = AccountRef(f"acc{number}", "x", f"f{number}", f"d{number}")
             assert scene.call(Rejected("no"), account, mutating=True)
             assert scene.call(UNAUTHORIZED, account)
         assert scene.alerts == []
@@ -220,13 +220,13 @@ class TestAccount:
 
     def test_changed_credentials_are_let_through_at_once(self, scene: Scene) -> None:
         scene.refuse()
-        renewed = AccountRef(MAIN.id, MAIN.name, "f-renewed")
+        renewed = AccountRef(MAIN.id, MAIN.name, MAIN.fingerprint, "d-renewed")
         assert scene.call(None, renewed)
         assert scene.open_names() == []
 
     def test_changed_credentials_that_are_refused_too_open_it_again(self, scene: Scene) -> None:
         scene.refuse()
-        renewed = AccountRef(MAIN.id, MAIN.name, "f-renewed")
+        renewed = AccountRef(MAIN.id, MAIN.name, MAIN.fingerprint, "d-renewed")
         scene.refuse(renewed)
         assert not scene.passes(renewed)
         assert [alert.kind for alert in scene.alerts] == ["account_circuit_open"] * 2

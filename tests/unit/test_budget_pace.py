@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from axisor_executor.automation import Lane
 from axisor_executor.limits.pace import GRACE, GUARDED, HORIZON, JITTER, LONGEST_SLOW_DOWN, SECOND, Calls, Pace
+from axisor_paper_exchange.server.limits import RateLimits
 
 FIVE = Pace.per_second(5)
 START = 1_000 * SECOND
@@ -98,6 +99,18 @@ class TestNeverTooMany:
         threads.play(calls, until=START + 3_600 * SECOND)
         assert len(threads.sent) == everyone, "whoever comes back when told gets through"
         assert threads.most_within(threads.pace.window) <= threads.pace.count
+
+    @given(arrivals(), RATES, st.randoms(use_true_random=False))
+    def test_an_exchange_that_counts_in_any_second_refuses_none_that_the_way_delays_by_the_jitter_at_most(
+        self, calls: list[Call], rate: float, chance: Random
+    ) -> None:
+        threads = Threads(Pace.per_second(rate))
+        threads.play(calls, until=START + 3_600 * SECOND)
+        now = [0.0]
+        limits = RateLimits(lambda: now[0])
+        for arrival in sorted(at + chance.randrange(JITTER) for at, _ in threads.sent):
+            now[0] = arrival / SECOND
+            assert limits.wait("key", rate) == 0
 
     @given(arrivals(), st.integers(0, 3 * SECOND), st.integers(1, 5 * SECOND))
     def test_nothing_leaves_during_a_slow_down(self, calls: list[Call], at: int, duration: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -234,3 +235,71 @@ def test_the_vault_ties_it_together() -> None:
     ]
     clock.now += 61
     assert vault.credentials_for("user1", "acc1", row).was_hit is False
+
+
+STORED = {"API Key": "k", "API Secret": "s", "Passphrase": "p", "isTestnet": "false"}
+
+
+def opened(vault: Vault, row: Any, account_id: str = "acc1", user_id: str = "user1") -> tuple[str, bool, bool]:
+    found = vault.credentials_for(user_id, account_id, row)
+    return found.credentials.reveal_key(), found.credentials.testnet, found.was_hit
+
+
+def vault_with(row: Any) -> Vault:
+    """A vault that has just opened ``row`` for user1's acc1, and knows how it looks."""
+    vault = Vault(KeyRing([SecretStr("key")]), CredentialCache())
+    vault.credentials_for("user1", "acc1", row)
+    return vault
+
+
+class TestAnUnchangedRow:
+    """It is recognised without being read; whatever changes in it, it is read again."""
+
+    @pytest.mark.parametrize("row", [STORED, json.dumps(STORED)], ids=["parsed", "text"])
+    def test_it_is_a_hit_that_counts_as_any(self, row: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        vault = vault_with(row)
+        monkeypatch.setattr("axisor_executor.credentials.vault.StoredCredentials", never)
+        assert [opened(vault, row) for _ in range(3)] == [("k", False, True)] * 3
+        assert (vault.cache.hits, vault.cache.misses) == (3, 1)
+
+    @pytest.mark.parametrize(
+        ("changed", "key", "testnet"),
+        [
+            ({**STORED, "API Key": "other"}, "other", False),
+            ({**STORED, "Passphrase": "other"}, "k", False),
+            ({**STORED, "isTestnet": "true"}, "k", True),
+            ({**STORED, "isTestnet": True}, "k", True),
+        ],
+    )
+    @pytest.mark.parametrize("as_stored", [dict, json.dumps], ids=["parsed", "text"])
+    def test_a_changed_one_is_opened_as_it_is_now(
+        self, as_stored: Callable[[Any], Any], changed: Any, key: str, testnet: bool
+    ) -> None:
+        vault = vault_with(as_stored(STORED))
+        assert opened(vault, as_stored(changed)) == (key, testnet, False)
+        assert opened(vault, as_stored(changed)) == (key, testnet, True)
+        assert opened(vault, as_stored(STORED)) == ("k", False, False)
+
+    @pytest.mark.parametrize(
+        "broken", [None, {}, {**STORED, "API Key": 1.5}, {**STORED, "isTestnet": "x"}, repr(STORED)]
+    )
+    def test_a_broken_one_is_refused(self, broken: Any) -> None:
+        vault = vault_with(STORED)
+        with pytest.raises(CredentialsError):
+            vault.credentials_for("user1", "acc1", broken)
+
+    def test_the_same_row_of_another_account_or_user_is_another(self) -> None:
+        vault = vault_with(STORED)
+        assert opened(vault, STORED, account_id="acc2") == ("k", False, False)
+        assert opened(vault, STORED, account_id="1-acc1", user_id="user") == ("k", False, False)
+        assert opened(vault, STORED, account_id="acc1", user_id="user2") == ("k", False, False)
+
+    def test_a_row_that_can_not_be_told_by_its_look_is_read_each_time(self) -> None:
+        endless: dict[str, Any] = {}
+        for _ in range(100_000):
+            endless = {"x": endless}
+        row = {**STORED, "note": endless}
+        vault = vault_with(row)
+        assert opened(vault, row) == ("k", False, True)
+        while endless:  # from the outside in, or freeing it would be as deep
+            endless = endless.pop("x")

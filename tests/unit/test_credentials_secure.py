@@ -103,3 +103,22 @@ def test_the_fingerprint_is_of_the_api_key_alone_and_needs_the_pepper() -> None:
     assert int(first, 16) >= 0
     with pytest.raises(ValueError, match="pepper"):
         SecureCredentials("key", "secret", "passphrase").fingerprint(b"")
+
+
+def test_the_digest_is_of_all_four_and_needs_the_pepper() -> None:
+    whole = ("key", "secret", "passphrase", False)
+    others = [
+        ("kez", *whole[1:]),
+        ("key", "secres", *whole[2:]),
+        ("key", "secret", "passphrasf", False),
+        (*whole[:3], True),
+        ("keys", "ecret", *whole[2:]),
+        ("secret", "key", *whole[2:]),
+    ]
+    first = SecureCredentials(*whole).digest(b"pepper")
+    assert first == SecureCredentials(*whole).digest(b"pepper")
+    digests = {first, *(SecureCredentials(*other).digest(b"pepper") for other in others)}
+    assert len({*digests, SecureCredentials(*whole).digest(b"salt")}) == 8
+    assert len(first) == 16
+    with pytest.raises(ValueError, match="pepper"):
+        SecureCredentials(*whole).digest(b"")

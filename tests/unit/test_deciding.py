@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import decimal
+import gc
 import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from axisor_executor.errors import AxisorError, LeaseLost, PluginError, Refused,
 from axisor_executor.plugins import Found
 from axisor_executor.run.deciding import MOST_HUNG, Deciders
 from axisor_executor.run.stopping import Stoppable
+from tests.harness.waiting import until
 
 
 def found(name: str) -> Found:
@@ -52,13 +56,6 @@ def hang() -> Iterator[Hang]:
 @pytest.fixture
 def deciders() -> Deciders:
     return Deciders()
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 10
-    while not (result := condition()) and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
-    return result
 
 
 def hung_out(deciders: Deciders, hang: Hang, plugin: Found = HANGING) -> None:
@@ -215,6 +212,71 @@ class TestErrors:
         with pytest.raises(ConnectionError) as caught:
             deciders.ask(OTHER, "decide()", call, 5, is_ours=lambda one: one is error)
         assert caught.value is error
+
+
+class TestMeanwhile:
+    """What the caller's thread does while the plugin is at it."""
+
+    def test_it_is_done_at_the_same_time(self, deciders: Deciders) -> None:
+        met = threading.Barrier(2, timeout=10)
+        assert deciders.ask(OTHER, "decide()", lambda: met.wait() >= 0, 10, meanwhile=met.wait)
+
+    def test_it_is_done_in_the_callers_thread(self, deciders: Deciders) -> None:
+        threads: list[threading.Thread] = []
+        deciders.ask(OTHER, "decide()", lambda: None, 5, meanwhile=lambda: threads.append(threading.current_thread()))
+        assert threads == [threading.current_thread()]
+
+    def test_its_error_waits_for_the_plugin(self, deciders: Deciders) -> None:
+        error, over = Unavailable("away"), threading.Event()
+        began = threading.Event()
+
+        def fail() -> None:
+            began.set()
+            raise error
+
+        def decide() -> None:
+            assert began.wait(10)
+            over.set()
+
+        with pytest.raises(Unavailable) as caught:
+            deciders.ask(OTHER, "decide()", decide, 10, meanwhile=fail)
+        assert caught.value is error
+        assert over.is_set()
+
+    def test_the_plugins_own_error_goes_first(self, deciders: Deciders) -> None:
+        def fail() -> None:
+            raise Unavailable("away")
+
+        def decide() -> None:
+            raise Refused("no")
+
+        with pytest.raises(Refused):
+            deciders.ask(OTHER, "decide()", decide, 5, meanwhile=fail)
+
+    def test_its_error_keeps_nothing(self, deciders: Deciders) -> None:
+        """Where an exchange is away there are thousands of them, each with what the handler has read."""
+
+        def read(_: Hang) -> None:
+            pass
+
+        def fail() -> None:
+            raise Unavailable("away")
+
+        kept = Hang()
+        known = weakref.ref(kept)
+        gc.disable()
+        try:
+            with contextlib.suppress(Unavailable):
+                deciders.ask(OTHER, "decide()", partial(read, kept), 5, meanwhile=fail)
+            del kept
+            assert until(lambda: known() is None)
+        finally:
+            gc.enable()
+
+    def test_its_time_counts(self, deciders: Deciders, hang: Hang) -> None:
+        """Else a plugin would have as long again as the exchange takes."""
+        with pytest.raises(PluginError, match=r"took longer than 0\.05 s"):
+            deciders.ask(HANGING, "decide()", hang, 0.05, meanwhile=lambda: hang.release.wait(0.06))
 
 
 class TestHanging:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from axisor_executor.exchange.base import ExchangeClient
 from axisor_executor.limits.breaker import AccountRef
 from axisor_executor.limits.gate import CHANGING, PUBLIC, READING, Gate, gated
 
-ACCOUNT = AccountRef("account", "Main Account", "fingerprint")
+ACCOUNT = AccountRef("account", "Main Account", "fingerprint", "digest")
 
 
 class Scene:
@@ -21,6 +23,7 @@ class Scene:
         self.seen: list[Any] = []
         self.held_back: dict[str, AxisorError] = {}
         self.failure: Exception | None = None
+        self.has_open = False
 
     def check(self, exchange: str, account: AccountRef | None, lane: str, *, mutating: bool) -> None:
         self._step("check", exchange, account and account.id, lane, mutating)
@@ -139,6 +142,58 @@ def test_a_failure_is_told_and_passes_through(scene: Scene, failure: AxisorError
         client(scene).account()
     assert scene.seen[-1] == ("report", "lnmarkets@host", "account", False, failure)
     assert "slow_down" not in [step[0] for step in scene.seen]
+
+
+AWAY, REFUSED = Unavailable("away"), Rejected("no")
+
+
+def told(scene: Scene, call: Callable[[], Any], *failures: AxisorError | None) -> list[AxisorError | None]:
+    """Return which ends of calls that end so the breakers hear of."""
+    for failure in failures:
+        scene.failure = failure
+        with nullcontext() if failure is None else pytest.raises(type(failure)):
+            call()
+    return [step[-1] for step in scene.seen if step[0] == "report"]
+
+
+def test_of_reads_of_one_run_that_fail_in_a_row_the_first_counts(scene: Scene) -> None:
+    """It reads two things at once: that both are refused does not say more than one."""
+    read = client(scene).account
+    assert told(scene, read, REFUSED, REFUSED, None, REFUSED) == [REFUSED, None, REFUSED]
+
+
+def test_reads_that_fail_otherwise_count_each(scene: Scene) -> None:
+    """A refusal shows that the exchange is there, and a time-out that it is not."""
+    busy = Unavailable("away", details={"httpStatus": 429})
+    ends = (REFUSED, AWAY, busy, AWAY)
+    assert told(scene, client(scene).account, *ends) == list(ends)
+
+
+def test_failures_of_what_changes_something_count_each(scene: Scene) -> None:
+    """Of a plan with many groups each one is sent: else one run would go on for all of them on a dead exchange."""
+    run = client(scene)
+    assert told(scene, lambda: run.close_trade("t1", timestamp_ms=5), AWAY, AWAY, AWAY) == [AWAY] * 3
+
+
+def test_a_change_that_fails_as_a_read_did_counts(scene: Scene) -> None:
+    run = client(scene)
+    told(scene, run.account, AWAY)
+    assert told(scene, lambda: run.close_trade("t1", timestamp_ms=5), AWAY) == [AWAY, AWAY]
+
+
+def test_while_a_circuit_is_open_the_breakers_hear_of_each_end(scene: Scene) -> None:
+    """It may be the probe's: one that is not told has not failed, and the next would go at once."""
+    scene.has_open = True
+    assert told(scene, client(scene).account, AWAY, AWAY) == [AWAY, AWAY]
+
+
+def test_failures_of_public_calls_count_each(scene: Scene) -> None:
+    public = client(scene, None)
+    scene.failure = Unavailable("away")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            public.ticker()
+    assert [step[0] for step in scene.seen if step[0] in ("report", "withdraw")] == ["report", "report"]
 
 
 def test_a_client_that_breaks_has_shown_nothing(scene: Scene) -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import ConfigDict
+from pydantic import ConfigDict, ValidationError
 
-from axisor_executor.automation import AccountContext, AutomationConfig, AutomationHandler, Decision, Lane, wait
+from axisor_executor.automation import (
+    AccountContext,
+    AutomationConfig,
+    AutomationHandler,
+    Decision,
+    Lane,
+    SpendGuards,
+    wait,
+)
+from axisor_executor.run.kept import Kept
+from axisor_executor.run.plain import Guards
 from axisor_executor.run.reading import KeptConfigs, read
 from axisor_executor.storage.connection import json_text
 
@@ -94,3 +105,67 @@ def test_nor_is_one_with_keys_that_are_not_named() -> None:
     kept, raw, handler = KeptConfigs(), {"more": ["a"]}, OpenHandler()
     kept.keep(handler, "automation-1", None, json_text(raw), read(handler, raw))
     assert kept.get(handler, "automation-1", None, json_text(raw)) is None
+
+
+class Meddler(Handler):
+    """A handler that changes the row it is given."""
+
+    type = "meddler"
+
+    def choose_action(self, job_action: str | None, config: Mapping[str, Any]) -> str:
+        config["percent"] = 99  # type: ignore[index]
+        return "act"
+
+
+def test_the_hash_is_that_of_the_row_whatever_the_handler_does_to_it() -> None:
+    hashes = {read(handler, {"percent": 5, "ids": None}).hash for handler in (HANDLER, Meddler())}
+    assert hashes == {read(HANDLER, {"ids": None, "percent": 5}).hash}
+    assert read(HANDLER, {"percent": 6}).hash not in hashes
+
+
+def test_spend_guards_are_read_once_with_the_config() -> None:
+    class Guarded(SpendGuards, Config):
+        """A config that has them."""
+
+    class GuardedHandler(Handler):
+        type = "guarded"
+        config_model = Guarded
+
+    kept, handler, raw = KeptConfigs(), GuardedHandler(), {"cooldown_seconds": 60}
+    kept.keep(handler, "automation-1", None, json_text(raw), read(handler, raw))
+    found = kept.get(handler, "automation-1", None, json_text(raw))
+    assert found is not None
+    vars(found.config)["cooldown_seconds"] = None
+    assert found.guards == Guards(cooldown_seconds=60)
+    assert read(HANDLER, {}).guards == Guards()
+
+
+def test_a_kept_config_is_a_whole_one() -> None:
+    raw = {"percent": 5}
+    found = kept_of(raw).get(HANDLER, "automation-1", None, json_text(raw))
+    assert found is not None
+    fresh = read(HANDLER, raw).config
+    assert (found.config.model_dump(), found.config.model_fields_set) == (fresh.model_dump(), fresh.model_fields_set)
+    assert found.config.model_copy(update={"percent": 6}) == Config(percent=6)
+    with pytest.raises(ValidationError):
+        found.config.percent = 6  # type: ignore[attr-defined]
+
+
+class TestKept:
+    def test_those_that_came_first_go_first(self) -> None:
+        kept: Kept[str, int] = Kept(2)
+        for number, name in enumerate("abac"):
+            kept.keep(name, number)
+        assert [kept.get(name) for name in "abc"] == [2, None, 3]
+
+    def test_many_threads_at_once_keep_no_more_than_there_is_room_for(self) -> None:
+        kept: Kept[int, int] = Kept(10)
+
+        def fill(start: int) -> None:
+            for number in range(start, start + 2000):
+                kept.keep(number % 50, number % 50)
+                assert kept.get(number % 50) in (None, number % 50)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(fill, range(0, 40, 10)))
+        assert sum(kept.get(number) is not None for number in range(50)) == 10

@@ -22,6 +22,7 @@ METHODS = sorted(name for name in vars(Reads) if not name.startswith("_"))
 GIVEN: dict[str, tuple[Any, ...]] = {
     "finished": ("t1",),
     "own_entries": (NOW,),
+    "acted_on": (NOW,),
     "current_id": ("t1",),
     "original_id": ("t1",),
 }

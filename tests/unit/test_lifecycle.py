@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,20 +14,26 @@ from axisor_executor import lifecycle
 from axisor_executor.lifecycle import STALLED_SECONDS, default_cap, replace_stalled
 
 
-@dataclass
 class Consumer:
-    """A consumer's thread; ``turned_at`` as in :class:`LaneConsumer`, ``None`` while it has no connection."""
+    """A consumer's thread, with what the watch uses of Dramatiq's; tests/integration/test_replacing.py has real ones.
 
-    turned_at: float | None = 0.0
-    alive: bool = True
-    stopped: bool = False
-    consumer: Any = None
+    Its consumer is ``None`` while it has none yet, else it knows when it last turned, as :class:`LaneConsumer` does.
+    """
 
-    def __post_init__(self) -> None:
-        self.consumer = None if self.turned_at is None else SimpleNamespace(turned_at=self.turned_at)
+    def __init__(self, *, broker: Any, queue_name: str, prefetch: int, work_queue: Any, worker_timeout: int) -> None:
+        self.broker = broker
+        self.queue_name = queue_name
+        self.prefetch = prefetch
+        self.work_queue = work_queue
+        self.worker_timeout = worker_timeout
+        self.consumer: Any = None
+        self.alive = self.stopped = False
 
     def is_alive(self) -> bool:
         return self.alive
+
+    def start(self) -> None:
+        self.alive = True
 
     def stop(self) -> None:
         self.stopped = True
@@ -39,66 +44,148 @@ class Worker:
     """What the watch sees of a Dramatiq worker."""
 
     consumers: dict[str, Consumer] = field(default_factory=dict)
+    workers: list[Any] = field(default_factory=list)
     worker_threads: int = 4
     consumer_whitelist: set[str] | None = None
-    added: list[tuple[str, bool]] = field(default_factory=list)
-    clock: Callable[[], float] = time.monotonic
 
-    def _add_consumer(self, queue: str, *, delay: bool = False) -> None:
-        assert queue not in self.consumers, "Dramatiq leaves a queue that has a consumer alone"
-        self.added.append((queue, delay))
-        self.consumers[queue] = Consumer(turned_at=self.clock())
+
+class Watched:
+    """A worker whose consumers turn when the test says so, the watch over it, and its clock."""
+
+    def __init__(self, **turned_at: float | None) -> None:
+        self.now = 1_000.0
+        self.worker = Worker()
+        self.stalls: dict[str, float] = {}
+        self.broken: Exception | None = None
+        for name, at in turned_at.items():
+            queue = name.replace("_", ".")
+            thread = Consumer(broker=self, queue_name=queue, prefetch=8, work_queue="work", worker_timeout=1_000)
+            thread.consumer = None if at is None else SimpleNamespace(turned_at=at)
+            thread.start()
+            self.worker.consumers[queue] = thread
+
+    def __getitem__(self, queue: str) -> Consumer:
+        return self.worker.consumers[queue]
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def consume(self, queue_name: str, prefetch: int, timeout: int) -> Any:
+        """Build a consumer, as a broker does."""
+        if self.broken:
+            raise self.broken
+        return SimpleNamespace(turned_at=self.now, made_for=(queue_name, prefetch, timeout))
+
+    def look(self) -> list[str]:
+        return replace_stalled(self.worker, self.stalls)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    clock = SimpleNamespace(value=1_000.0)
-    monkeypatch.setattr(lifecycle, "time", SimpleNamespace(monotonic=lambda: clock.value))
-    return clock
+def watched(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[..., Watched]:
+    caplog.set_level("WARNING", "axisor_executor")
+
+    def make(**turned_at: float | None) -> Watched:
+        made = Watched(**turned_at)
+        monkeypatch.setattr(lifecycle, "time", made)
+        monkeypatch.setattr(lifecycle, "ConsumerThread", Consumer)
+        return made
+
+    return make
 
 
 class TestReplaceStalled:
-    def test_those_that_turn_are_left_alone(self, now: SimpleNamespace) -> None:
-        worker = Worker({"protect": Consumer(999.0), "default": Consumer(1_000.0 - STALLED_SECONDS)})
-        before = dict(worker.consumers)
-        assert replace_stalled(worker) == []  # type: ignore[arg-type]
-        assert worker.consumers == before
+    def test_those_that_turn_are_left_alone(self, watched: Callable[..., Watched]) -> None:
+        watch = watched(protect=999.0, default=1_000.0 - STALLED_SECONDS)
+        before = dict(watch.worker.consumers)
+        assert (watch.look(), watch.look()) == ([], [])
+        assert watch.worker.consumers == before
         assert not any(one.stopped for one in before.values())
 
     def test_one_that_has_not_turned_for_long_is_replaced_and_the_others_are_not(
-        self, now: SimpleNamespace, caplog: pytest.LogCaptureFixture
+        self, watched: Callable[..., Watched], caplog: pytest.LogCaptureFixture
     ) -> None:
-        stalled, fine = Consumer(900.0), Consumer(999.0)
-        worker = Worker({"protect": stalled, "default": fine})
-        with caplog.at_level("ERROR", "axisor_executor"):
-            assert replace_stalled(worker) == ["protect"]  # type: ignore[arg-type]
-        assert stalled.stopped
-        assert worker.consumers["default"] is fine
-        assert worker.consumers["protect"] is not stalled
-        assert worker.added == [("protect", False)]
+        watch = watched(protect=900.0, default=999.0)
+        stalled, fine = watch["protect"], watch["default"]
+        assert watch.look() == []
+        assert (watch["protect"], stalled.stopped, caplog.text) == (stalled, False, "")
+        assert watch.look() == ["protect"]
+        assert (watch["default"], fine.stopped) == (fine, False)
+        assert (watch["protect"].alive, stalled.stopped) == (True, True)
+        assert watch["protect"] is not stalled
         assert "The consumer of queue protect has stalled and is replaced" in caplog.text
 
-    def test_so_is_one_that_has_died(self, now: SimpleNamespace, caplog: pytest.LogCaptureFixture) -> None:
-        worker = Worker({"default": Consumer(999.0, alive=False)})
-        with caplog.at_level("ERROR", "axisor_executor"):
-            assert replace_stalled(worker) == ["default"]  # type: ignore[arg-type]
-        assert "queue default has died" in caplog.text
+    def test_a_process_that_slept_keeps_its_consumers(
+        self, watched: Callable[..., Watched], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        watch = watched(protect=999.0, default=999.0)
+        before = dict(watch.worker.consumers)
+        for _ in range(3):
+            assert watch.look() == []
+            watch.now += STALLED_SECONDS + 2
+            assert watch.look() == [], "its watch woke up before its consumers"
+            for one in before.values():
+                one.consumer.turned_at = watch.now
+            watch.now += 2
+        assert (watch.worker.consumers, caplog.text) == (before, "")
 
-    def test_delay_queues_stay_such(self, now: SimpleNamespace) -> None:
-        worker = Worker({"default.DQ": Consumer(0.0), "default": Consumer(0.0)})
-        assert sorted(replace_stalled(worker)) == ["default", "default.DQ"]  # type: ignore[arg-type]
-        assert sorted(worker.added) == [("default", False), ("default.DQ", True)]
+    def test_one_that_has_died_is_replaced_at_once(
+        self, watched: Callable[..., Watched], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        watch = watched(default=999.0)
+        watch["default"].alive = False
+        assert watch.look() == ["default"]
+        assert "queue default has died and is replaced" in caplog.text
 
-    def test_one_that_is_just_connecting_is_left_alone(self, now: SimpleNamespace) -> None:
-        assert replace_stalled(Worker({"default": Consumer(None)})) == []  # type: ignore[arg-type]
+    def test_the_new_one_is_made_as_the_old_one_was(self, watched: Callable[..., Watched]) -> None:
+        """A delay queue's takes far more than another's."""
+        watch = watched(default_DQ=0.0, default=0.0)
+        watch["default.DQ"].prefetch = 4_000
+        assert (watch.look(), watch.look()) == ([], ["default.DQ", "default"])
+        for queue, prefetch in {"default.DQ": 4_000, "default": 8}.items():
+            new = watch[queue]
+            assert (new.queue_name, new.prefetch, new.worker_timeout) == (queue, prefetch, 1_000)
+            assert new.work_queue == "work"
+            assert new.consumer.made_for == (queue, prefetch, 1_000)
 
-    def test_the_new_one_has_its_time(self, now: SimpleNamespace) -> None:
-        worker = Worker({"default": Consumer(0.0)}, clock=lambda: now.value)
-        assert replace_stalled(worker) == ["default"]  # type: ignore[arg-type]
-        now.value += STALLED_SECONDS
-        assert replace_stalled(worker) == []  # type: ignore[arg-type]
-        now.value += 1
-        assert replace_stalled(worker) == ["default"]  # type: ignore[arg-type]
+    def test_one_that_is_just_connecting_is_left_alone(self, watched: Callable[..., Watched]) -> None:
+        watch = watched(default=None)
+        assert (watch.look(), watch.look()) == ([], [])
+
+    def test_the_new_one_has_its_time(self, watched: Callable[..., Watched]) -> None:
+        watch = watched(default=0.0)
+        assert (watch.look(), watch.look()) == ([], ["default"])
+        watch.now += STALLED_SECONDS
+        assert (watch.look(), watch.look()) == ([], [])
+        watch.now += 1
+        assert (watch.look(), watch.look()) == ([], ["default"])
+
+    @pytest.mark.parametrize("alive", [True, False])
+    def test_what_can_not_be_replaced_stays_and_is_tried_again(
+        self, watched: Callable[..., Watched], caplog: pytest.LogCaptureFixture, alive: bool
+    ) -> None:
+        watch = watched(default=0.0, protect=999.0)
+        old = watch["default"]
+        old.alive = watch["protect"].alive = alive
+        watch.broken = ConnectionError("no Redis at redis://:secret@host")
+        for _ in range(3):
+            assert watch.look() == []
+            assert (watch["default"], old.stopped) == (old, False)
+        what = "stalled" if alive else "died"
+        assert f"queue default has {what} and can't be replaced yet: ConnectionError" in caplog.text
+        assert "is replaced" not in caplog.text
+        assert "secret" not in caplog.text
+        watch.broken = None
+        assert watch.look() == (["default"] if alive else ["default", "protect"]), "one does not keep back the others"
+        assert (watch["default"].alive, old.stopped) == (True, True)
+
+    def test_one_that_turns_again_before_it_can_be_replaced_is_left_alone(
+        self, watched: Callable[..., Watched]
+    ) -> None:
+        watch = watched(default=0.0)
+        old, watch.broken = watch["default"], ConnectionError()
+        assert (watch.look(), watch.look()) == ([], [])
+        old.consumer.turned_at, watch.broken = watch.now, None
+        assert (watch.look(), watch["default"]) == ([], old)
 
 
 class TestDefaultCap:
@@ -117,7 +204,7 @@ class TestDefaultCap:
 def test_the_watch_ends_with_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "WATCH_SECONDS", 0.01)
     turned = threading.Event()
-    monkeypatch.setattr(lifecycle, "replace_stalled", lambda _: turned.set())
+    monkeypatch.setattr(lifecycle, "replace_stalled", lambda *_: turned.set())
     made = lifecycle.Lifecycle()
     thread = threading.Thread(target=made._watch, args=(Worker(),))
     thread.start()

@@ -6,8 +6,9 @@ import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -17,25 +18,46 @@ LINE = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} (\S+) AUTOMATION EXECUTOR - (.*)$")
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
+def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As before when the test is over; meanwhile pytest does not listen: a worker has nobody who does."""
     logger = logging.getLogger(ROOT)
     before = logger.handlers[:], logger.level, logger.propagate
+
+    def add(handler: logging.Handler) -> None:
+        if not type(handler).__module__.startswith("_pytest."):
+            logging.Logger.addHandler(logger, handler)
+
+    monkeypatch.setattr(logger, "addHandler", add)
     yield
     configure()
     logger.handlers[:], logger.level, logger.propagate = before[0], before[1], before[2]
 
 
+class Stream(io.StringIO):
+    """A stream on which everything is that was said, gathered or not."""
+
+    def getvalue(self) -> str:
+        for handler in logging.getLogger(ROOT).handlers:
+            handler.flush()
+        return super().getvalue()
+
+
+@pytest.fixture(params=[False, True], ids=["by itself", "gathered"])
+def gathered(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def human() -> io.StringIO:
-    stream = io.StringIO()
-    configure("human", "DEBUG", stream=stream)
+def human(gathered: bool) -> io.StringIO:
+    stream = Stream()
+    configure("human", "DEBUG", stream=stream, gathered=gathered)
     return stream
 
 
 @pytest.fixture
-def machine() -> io.StringIO:
-    stream = io.StringIO()
-    configure("json", "DEBUG", stream=stream)
+def machine(gathered: bool) -> io.StringIO:
+    stream = Stream()
+    configure("json", "DEBUG", stream=stream, gathered=gathered)
     return stream
 
 
@@ -112,6 +134,19 @@ class TestMachineLines:
         (line,) = machine.getvalue().splitlines()
         assert json.loads(line)["event"] == "several\nlines"
 
+    def test_what_can_not_be_shown_breaks_nothing(
+        self, machine: io.StringIO, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Strange:
+            def __str__(self) -> str:
+                raise RuntimeError("no words")
+
+        say.info("never shown", strange=Strange())
+        run_line({"strange": Strange()})
+        say.info("shown")
+        assert [json.loads(line)["event"] for line in machine.getvalue().splitlines()] == ["shown"]
+        assert capsys.readouterr().err.count("--- Logging error ---") == 2
+
     def test_a_crash_has_its_traceback_without_variables(self, machine: io.StringIO) -> None:
         def fail() -> None:
             visible_only_as_a_variable = "hunter2"
@@ -124,6 +159,101 @@ class TestMachineLines:
         line = json.loads(machine.getvalue())
         assert "RuntimeError: 7" in line["traceback"]
         assert "'hunter2'" not in line["traceback"].replace('visible_only_as_a_variable = "hunter2"', "")
+
+
+class TestListeners:
+    """Whoever else listens gets records, as from any logger, and the worker's own lines stay what they are."""
+
+    class Heard(logging.Handler):
+        """A listener of an application's own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.records: list[logging.LogRecord] = []
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.records.append(record)
+
+    @pytest.fixture
+    def speak(self, machine: io.StringIO) -> Callable[[], dict[str, Any]]:
+        """Say a line and return it as it was written, without its time."""
+
+        def said() -> dict[str, Any]:
+            before = machine.getvalue()
+            with about(userId="user123"):
+                speak_as(f"{ROOT}.run.send", "closing")
+            line: dict[str, Any] = json.loads(machine.getvalue().removeprefix(before))
+            line.pop("timestamp")
+            return line
+
+        return said
+
+    @pytest.mark.parametrize("name", [ROOT, f"{ROOT}.run", f"{ROOT}.run.send"])
+    def test_a_handler_anywhere_hears_all(self, speak: Callable[[], dict[str, Any]], name: str) -> None:
+        alone = speak()
+        heard, logger = self.Heard(), logging.getLogger(name)
+        logger.addHandler(heard)
+        try:
+            assert speak() == alone
+        finally:
+            logger.removeHandler(heard)
+        assert speak() == alone
+        (record,) = heard.records
+        assert (record.name, record.getMessage(), record.levelname) == (f"{ROOT}.run.send", "closing", "DEBUG")
+        assert (record.__dict__["userId"], record.__dict__["mark"]) == ("user123", "🔍")
+
+    def test_no_record_is_made_for_nobody(
+        self, speak: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, gathered: bool
+    ) -> None:
+        made = []
+        make = logging.Logger.makeRecord
+
+        def making(*args: Any, **kwargs: Any) -> logging.LogRecord:
+            made.append(make(*args, **kwargs))
+            return made[-1]
+
+        monkeypatch.setattr(logging.Logger, "makeRecord", making)
+        speak()
+        assert len(made) == (0 if gathered else 1)
+
+    def test_the_applications_own_records_are_made(
+        self, speak: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = []
+
+        def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+            made.append(logging.LogRecord(*args, **kwargs))
+            return made[-1]
+
+        alone = speak()
+        monkeypatch.setattr(logging, "_logRecordFactory", factory)
+        assert speak() == alone
+        assert [record.getMessage() for record in made] == ["closing"]
+
+    def test_filters_are_asked(self, machine: io.StringIO) -> None:
+        def refuse(record: logging.LogRecord) -> bool:
+            return "not" not in record.getMessage()
+
+        logger = logging.getLogger(f"{ROOT}.run.send")
+        (handler,) = logging.getLogger(ROOT).handlers
+        for place in (logger, handler):
+            place.addFilter(refuse)
+            try:
+                speak_as(logger.name, "not to be said")
+            finally:
+                place.removeFilter(refuse)
+        speak_as(logger.name, "said")
+        assert [json.loads(line)["event"] for line in machine.getvalue().splitlines()] == ["said"]
+
+    def test_a_runs_line_is_heard_too(self, machine: io.StringIO) -> None:
+        heard = self.Heard()
+        logging.getLogger(RUNS).addHandler(heard)
+        try:
+            run_line({"status": "success"})
+        finally:
+            logging.getLogger(RUNS).removeHandler(heard)
+        assert machine.getvalue() == '{"status": "success"}\n'
+        assert [record.__dict__["run"] for record in heard.records] == [{"status": "success"}]
 
 
 class TestConfigure:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, SetTakeProfit
-from axisor_executor.run.outcome import GroupOutcome, merge, outcomes_of
+from axisor_executor.run.outcome import GroupOutcome, lost_of, merge, outcomes_of
 from axisor_executor.storage.actions import ActionStatus, LedgerAction
 from tests.unit.ledger_values import make_action
 
@@ -113,6 +114,27 @@ class TestBinding:
         assert outcome.steps == ()
 
 
+class TestTold:
+    """What an end has told already, before a person had the execution tried again."""
+
+    def test_all_of_it_or_not(self) -> None:
+        close = make_action(CLOSE, is_told=True)
+        plan = Act(groups=(*REDUCE.groups, Group("look", trade_id="trade-2", status="failed")), action="both")
+        (half, looked) = outcomes_of(plan, [close, make_action(REOPEN, "planned", seq=2, step_index=1)], 1)
+        assert (half.is_told, looked.is_told) == (True, True)
+        (reopened, _) = outcomes_of(plan, [close, make_action(REOPEN, seq=3, step_index=1)], 1)
+        assert not reopened.is_told
+
+    def test_a_plan_of_which_nothing_was_told_is_news(self) -> None:
+        outcomes = outcomes_of(REDUCE, [make_action(CLOSE, plan_version=2), make_action(CLOSE, is_told=True)], 2)
+        assert not outcomes[0].is_told
+
+    def test_it_is_no_lost_attempt_any_more(self) -> None:
+        lost = [make_action(CLOSE, "rejected", error=LOST, plan_version=version) for version in (1, 2)]
+        ledger = [replace(lost[0], is_told=True), lost[1]]
+        assert lost_of([*outcomes_of(REDUCE, ledger, 1), *outcomes_of(REDUCE, ledger, 2)]) == {"trade-1": 1}
+
+
 class TestMerge:
     def outcome(self, trade_id: str | None, *steps: LedgerAction) -> GroupOutcome:
         return GroupOutcome(Group("x", (CLOSE,), trade_id), 0, "completed", steps)
@@ -122,6 +144,17 @@ class TestMerge:
         lost = self.outcome("trade-2", make_action(CLOSE, "rejected"))
         newer = [self.outcome(f"trade-{number}", make_action(CLOSE)) for number in (1, 2, 3)]
         assert merge([done, lost], newer) == [done, newer[1], newer[2]]
+
+    def test_and_so_does_what_failed_and_the_newer_does_not_decide_on(self) -> None:
+        failed = self.outcome("trade-1", make_action(CLOSE, "rejected"))
+        newer = self.outcome("trade-2", make_action(CLOSE))
+        assert merge([failed], [newer]) == [failed, newer]
+
+    def test_of_older_plans_the_later_counts_but_for_what_was_touched(self) -> None:
+        first, second = (self.outcome("trade-1", make_action(CLOSE, "rejected", seq=seq)) for seq in (1, 2))
+        assert merge([first, second], []) == [second]
+        done = self.outcome("trade-1", make_action(CLOSE))
+        assert merge([first, done], [self.outcome("trade-1")]) == [done]
 
     def test_an_entry_has_a_place_of_its_own(self) -> None:
         old, new = self.outcome(None, make_action(CLOSE)), self.outcome(None, make_action(CLOSE))

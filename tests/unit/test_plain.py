@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axisor_executor import errors
@@ -28,7 +28,8 @@ from axisor_executor.automation import (
     wait,
 )
 from axisor_executor.errors import AxisorError, NotFound, Refused, StaleData, Unavailable
-from axisor_executor.run.plain import LONGEST_DECISION, Junk, plain_config, plain_decision, plain_error
+from axisor_executor.run.anew import made_anew
+from axisor_executor.run.plain import LONGEST_DECISION, Junk, plain_config, plain_decision, plain_error, through_json
 
 CLOSE = ClosePosition("t1")
 LOOP: list[Any] = []
@@ -173,6 +174,100 @@ class TestDecisions:
             return
         assert plain == wait("x", fact=fact)
         assert plain_decision(plain) == plain
+
+
+LOOSE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([0, -1, 7, 10**15, 10**15 - 1, 10**5000]),
+    st.floats(),
+    st.decimals(),
+    st.decimals(allow_nan=False, min_value=-10, max_value=100, places=1),
+    st.sampled_from([Decimal("sNaN"), Decimal("1E+999999"), Decimal("-0"), Decimal("1E-400"), Decimal("50000.50")]),
+    st.text(max_size=5),
+    st.sampled_from(
+        ["buy", "sell", "market", "limit", "t1", "\\u0000", "a\0", "a\nb", "\ud800", "", " ", "x" * 201, "5"]
+    ),
+    st.binary(max_size=2),
+    st.lists(st.integers(), max_size=2),
+)
+KINDS = [ClosePosition, OpenPosition, AddMargin, SetStopLoss, ReduceCrossPosition]
+LIKELY = {
+    "side": "buy",
+    "quantity": 100,
+    "leverage": Decimal(10),
+    "type": "market",
+    "trade_id": "t1",
+    "amount": 5,
+    "value": Decimal("48000.5"),
+    "position_id": "c1",
+    "held": 200,
+}
+
+
+@st.composite
+def loose_decisions(draw: st.DrawFn) -> Any:
+    """A decision of our own classes, a few of its values any, as a plugin could force them in unchecked."""
+
+    def mostly(likely: Any) -> Any:
+        return draw(LOOSE) if draw(st.integers(0, 19)) == 19 else likely
+
+    def facts() -> Any:
+        name = draw(st.one_of(st.just("a"), st.text(max_size=3), st.integers()))
+        return mostly({name: draw(LOOSE), "b": "word"} if draw(st.booleans()) else {})
+
+    def action() -> Any:
+        kind: Any = draw(st.sampled_from(KINDS))
+        made = object.__new__(kind)
+        for name in kind.__match_args__:
+            object.__setattr__(made, name, mostly(LIKELY.get(name)))
+        return made
+
+    def group(trade_id: str) -> Any:
+        actions = tuple(action() for _ in range(draw(st.integers(0, 2))))
+        return Group(mostly("go"), mostly(actions), mostly(trade_id), mostly("completed"), facts())
+
+    if draw(st.integers(0, 3)) == 0:
+        return Wait(mostly("x"), facts())
+    made = tuple(group(f"t{number}") for number in range(draw(st.integers(0, 2))))
+    return Act(mostly(made), mostly("go"), mostly(draw(st.booleans())), facts())
+
+
+class TestAnew:
+    """What is made anew without the JSON is what the JSON would have given back, to the type of each value."""
+
+    @given(loose_decisions())
+    @settings(max_examples=500)
+    def test_as_the_ledger_gives_it_back(self, decision: Any) -> None:
+        anew = made_anew(decision)
+        if anew is not None:
+            assert repr(anew) == repr(through_json(decision))
+
+    @pytest.mark.parametrize(
+        "decision",
+        [
+            act(CLOSE, REST, name="reduce_position", trade_id="t1", facts={"price": Decimal("50000.5"), "side": "b"}),
+            wait("price_not_triggered", currentPrice=Decimal(50_000), share=0.5, ready=False, none=None),
+            groups(Group("a", (CLOSE,), "t1"), Group("b", status="pending", trade_id="t2"), lists_trades=True),
+        ],
+        ids=str,
+    )
+    def test_the_usual_ones_need_no_json(self, decision: Any) -> None:
+        assert repr(made_anew(decision)) == repr(through_json(decision))
+
+    @pytest.mark.parametrize(
+        "decision",
+        [
+            Shifty(groups=(), action="go"),
+            act(Sneaky("t1")),
+            wait("x", ids=["a"]),
+            wait("x", name=type("S", (str,), {})("a")),
+        ],
+        ids=lambda decision: type(decision).__name__,
+    )
+    def test_what_may_be_a_plugins_code_does(self, decision: Any) -> None:
+        assert made_anew(decision) is None
 
 
 class Config(AutomationConfig):

@@ -23,11 +23,14 @@ from axisor_executor.automation import (
     SetTakeProfit,
 )
 from axisor_executor.exchange.base import Trade, TradeState
-from axisor_executor.reconcile import Observation, Verdict, baseline_of, judge, request_is_dead
+from axisor_executor.reconcile import Observation, SignedRequest, Verdict, baseline_of, judge
 from axisor_executor.testing import make_trade
 
 SIGNED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SIGNED_MS = int(SIGNED.timestamp() * 1000)
+REQUEST = SignedRequest(SIGNED_MS, window=30, margin=30, max_skew=5)
+DEATH = 60  # seconds after it was signed
+TOLERANCE = 6
 STATES: tuple[TradeState, ...] = get_args(TradeState)
 OPEN = OpenPosition("buy", 100, Decimal(10))
 CLOSE = ClosePosition("trade-1")
@@ -52,9 +55,10 @@ def verdict(
     matches: tuple[Trade, ...] = (),
     dead: bool = True,
     complete: bool = True,
+    request: SignedRequest = REQUEST,
 ) -> Verdict:
-    seen = Observation(SIGNED + timedelta(minutes=2), trade=now, matches=matches, complete=complete)
-    return judge(action, baseline_of(before), seen, timestamp_ms=SIGNED_MS, dead=dead)
+    seen = Observation(SIGNED + timedelta(seconds=120 if dead else 20), trade=now, matches=matches, complete=complete)
+    return judge(action, baseline_of(before), seen, request)
 
 
 def outcome(action: Action, **seen: Any) -> str:
@@ -66,8 +70,7 @@ class TestDeadRequests:
 
     @pytest.mark.parametrize(("after", "dead"), [(-5.0, False), (0, False), (60, False), (60.001, True), (1e6, True)])
     def test_only_past_window_and_margin(self, after: float, dead: bool) -> None:
-        server_time = SIGNED + timedelta(seconds=after)
-        assert request_is_dead(SIGNED_MS, server_time, window=30, margin=30) is dead
+        assert REQUEST.is_dead(SIGNED + timedelta(seconds=after)) is dead
 
 
 class TestEveryKind:
@@ -99,6 +102,7 @@ class TestEveryKind:
             margin=margin,
             sum_funding_fees=funding,
             sum_cash_in=cashed,
+            sum_cash_in_margin=cashed,
             stoploss=stoploss,
             takeprofit=takeprofit,
         )
@@ -132,9 +136,9 @@ class TestEveryKind:
     def test_a_baseline_survives_the_ledger(self) -> None:
         before = make_trade(stoploss=Decimal("45000.5"), takeprofit=None)
         stored = json.loads(json.dumps(baseline_of(before)))
-        seen = Observation(SIGNED, trade=before)
+        seen = Observation(SIGNED + timedelta(minutes=2), trade=before)
         for action in (CLOSE, TAKE, STOP, ADD, CASH):
-            assert judge(action, stored, seen, timestamp_ms=SIGNED_MS, dead=True).outcome == "not_executed"
+            assert judge(action, stored, seen, REQUEST).outcome == "not_executed"
 
 
 class TestOpen:
@@ -172,13 +176,60 @@ class TestClose:
     def closed(self, after: float, **more: Any) -> Trade:
         return make_trade(state="closed", closed_at=SIGNED + timedelta(seconds=after), **more)
 
-    @given(after=st.floats(-6, 600), dead=st.booleans())
-    def test_a_trade_that_was_closed_since_is_ours(self, after: float, dead: bool) -> None:
+    @given(after=st.floats(-TOLERANCE, DEATH), dead=st.booleans())
+    def test_a_trade_that_was_closed_while_our_request_lived_is_ours(self, after: float, dead: bool) -> None:
         assert outcome(CLOSE, before=make_trade(), now=self.closed(after), dead=dead) == "executed"
 
-    @given(before=st.floats(6.001, 100_000))
-    def test_one_that_was_closed_before_is_someone_elses(self, before: float) -> None:
-        assert outcome(CLOSE, before=make_trade(), now=self.closed(-before)) == "superseded"
+    @given(after=st.floats(DEATH + 0.001, 100_000), dead=st.booleans())
+    def test_one_that_was_closed_after_its_death_is_someone_elses(self, after: float, dead: bool) -> None:
+        assert outcome(CLOSE, before=make_trade(), now=self.closed(after), dead=dead) == "superseded"
+
+    @given(before=st.floats(30.001, 100_000), dead=st.booleans())
+    def test_one_that_was_closed_before_is_someone_elses(self, before: float, dead: bool) -> None:
+        assert outcome(CLOSE, before=make_trade(), now=self.closed(-before), dead=dead) == "superseded"
+
+    @given(before=st.floats(TOLERANCE + 0.001, 30))
+    def test_one_that_was_closed_when_only_a_wrong_clock_makes_it_ours_is_left_to_a_person(self, before: float) -> None:
+        assert outcome(CLOSE, before=make_trade(), now=self.closed(-before)) == "uncertain"
+        assert outcome(CLOSE, before=make_trade(), now=self.closed(-before), dead=False) == "unknown"
+
+    @given(skew=st.floats(0.1, 60), share=st.floats(0, 1))
+    def test_our_own_is_never_someone_elses_however_far_our_clock_may_be_ahead(self, skew: float, share: float) -> None:
+        request = dataclasses.replace(REQUEST, max_skew=skew)
+        closed = self.closed(-share * (skew + 1))
+        assert outcome(CLOSE, before=make_trade(), now=closed, request=request) == "executed"
+
+    def test_one_that_does_not_show_when_it_was_closed_proves_nothing(self) -> None:
+        closed = make_trade(state="closed", closed_at=None)
+        assert outcome(CLOSE, before=make_trade(), now=closed) == "uncertain"
+        assert outcome(CLOSE, before=make_trade(), now=closed, dead=False) == "unknown"
+
+    @pytest.mark.parametrize("trails", [Decimal("0.05"), None], ids=["trailing", "moved by hand"])
+    @pytest.mark.parametrize(("side", "was", "fired"), [("buy", 47_000, 52_000), ("sell", 53_000, 48_000)])
+    def test_a_stop_loss_that_has_moved_since_is_not_our_close(
+        self, side: Any, was: int, fired: int, trails: Decimal | None
+    ) -> None:
+        before = make_trade(side=side, stoploss=Decimal(was), stoploss_trailing_distance=trails)
+        stopped = self.closed(
+            1, side=side, last_price=fired, stoploss=Decimal(fired), stoploss_trailing_distance=trails
+        )
+        found = verdict(CLOSE, before=before, now=stopped)
+        assert (found.outcome, found.reason) == ("superseded", "the stop loss closed the trade")
+
+    @pytest.mark.parametrize(("side", "fired"), [("buy", 51_000), ("sell", 49_000)])
+    def test_nor_is_a_take_profit_that_was_set_since(self, side: Any, fired: int) -> None:
+        taken = self.closed(1, side=side, last_price=fired, takeprofit=Decimal(fired))
+        assert outcome(CLOSE, before=make_trade(side=side), now=taken) == "superseded"
+
+    @pytest.mark.parametrize(("name", "level"), [("stoploss", 49_000), ("takeprofit", 51_000)])
+    def test_a_level_that_is_shown_no_more_is_the_one_from_before(self, name: str, level: int) -> None:
+        before = make_trade(**{name: Decimal(level)})
+        assert outcome(CLOSE, before=before, now=self.closed(1, last_price=level)) == "superseded"
+
+    def test_a_level_that_was_moved_out_of_the_way_closed_nothing(self) -> None:
+        before = make_trade(stoploss=Decimal(49_000))
+        closed = self.closed(1, last_price=48_500, stoploss=Decimal(48_000))
+        assert outcome(CLOSE, before=before, now=closed) == "executed"
 
     @pytest.mark.parametrize("side", ["buy", "sell"])
     def test_a_liquidation_is_not_our_close(self, side: Any) -> None:
@@ -255,15 +306,52 @@ class TestLevels:
 
 
 class TestAmounts:
-    @given(amount=amounts, funding=sats, cashed=st.integers(0, 2_000_000), done=st.booleans(), dead=st.booleans())
+    @given(
+        amount=amounts,
+        funding=sats,
+        from_margin=st.integers(0, 2_000_000),
+        from_profit=st.integers(0, 2_000_000),
+        borne_by_margin=st.booleans(),
+        done=st.booleans(),
+        dead=st.booleans(),
+    )
     def test_added_margin_is_never_told_wrongly_whatever_funding_and_others_do(
-        self, amount: int, funding: int, cashed: int, done: bool, dead: bool
+        self,
+        amount: int,
+        funding: int,
+        from_margin: int,
+        from_profit: int,
+        borne_by_margin: bool,
+        done: bool,
+        dead: bool,
     ) -> None:
         before = make_trade(margin=10_000_000)
-        margin = before.margin + (amount if done else 0) - funding - cashed
-        now = dataclasses.replace(before, margin=margin, sum_funding_fees=funding, sum_cash_in=cashed)
+        margin = before.margin + amount * done - funding * borne_by_margin - from_margin
+        now = dataclasses.replace(
+            before,
+            margin=margin,
+            sum_funding_fees=funding,
+            sum_cash_in=from_margin + from_profit,
+            sum_cash_in_margin=from_margin,
+        )
         found = outcome(AddMargin("trade-1", amount), before=before, now=now, dead=dead)
         assert found in (("executed", "unknown", "uncertain") if done else ("not_executed", "unknown", "uncertain"))
+
+    @given(
+        amount=amounts, from_margin=st.integers(0, 15_000), from_profit=st.integers(0, 2_000_000), done=st.booleans()
+    )
+    def test_it_is_told_from_money_that_its_owner_takes_out_meanwhile(
+        self, amount: int, from_margin: int, from_profit: int, done: bool
+    ) -> None:
+        before = make_trade(sum_cash_in=900, sum_cash_in_margin=400)
+        now = dataclasses.replace(
+            before,
+            margin=before.margin + amount * done - from_margin,
+            sum_cash_in=900 + from_margin + from_profit,
+            sum_cash_in_margin=400 + from_margin,
+        )
+        found = outcome(AddMargin("trade-1", amount), before=before, now=now)
+        assert found == ("executed" if done else "not_executed")
 
     @given(amount=amounts, done=st.booleans())
     def test_added_margin_alone_is_always_told(self, amount: int, done: bool) -> None:

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 
 from axisor_executor.automation import CloseCrossPosition, ReduceCrossPosition
 from axisor_executor.automation.actions import CrossAction
-from axisor_executor.exchange.base import CrossOrder, CrossOrderType, CrossPosition
-from axisor_executor.reconcile import CLOCK_TOLERANCE, Observation, Verdict, baseline_of, judge
+from axisor_executor.exchange.base import CrossOrder, CrossOrderType, CrossPosition, Side
+from axisor_executor.reconcile import Observation, SignedRequest, Verdict, baseline_of, judge
 from axisor_executor.testing import make_cross_position
 
 SIGNED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SIGNED_MS = int(SIGNED.timestamp() * 1000)
-TOLERANCE = CLOCK_TOLERANCE.total_seconds()
+REQUEST = SignedRequest(SIGNED_MS, window=30, margin=30, max_skew=5)
+TOLERANCE = REQUEST.tolerance.total_seconds()
+DEATH = 60  # seconds after it was signed
 OURS = "ax-ours"
 CLOSE = CloseCrossPosition("position-1", "buy", 100)
 HALVE = ReduceCrossPosition("position-1", "buy", 100, 50)
@@ -54,9 +56,10 @@ def verdict(
     complete: bool = True,
 ) -> Verdict:
     position = make_cross_position(quantity=now)
-    seen = Observation(SIGNED + timedelta(minutes=2), position=position, orders=orders, complete=complete)
+    server_time = SIGNED + timedelta(seconds=120 if dead else 20)
+    seen = Observation(server_time, position=position, orders=orders, complete=complete)
     baseline = json.loads(json.dumps(baseline_of(make_cross_position(quantity=before))))
-    return judge(action, baseline, seen, timestamp_ms=SIGNED_MS, dead=dead, client_id=OURS)
+    return judge(action, baseline, seen, REQUEST, client_id=OURS)
 
 
 def outcome(action: CrossAction, *orders: CrossOrder, **seen: Any) -> str:
@@ -100,12 +103,16 @@ class TestClose:
             order(-100, type="limit"),
             order(-100, client_id="theirs"),
             order(-100, -TOLERANCE - 0.1),
+            order(-100, DEATH + 0.1),
         ],
-        ids=["a liquidation", "a limit order", "an order with an id", "one from before"],
+        ids=["a liquidation", "a limit order", "an order with an id", "one from before", "one from after its death"],
     )
     def test_what_others_closed_is_superseded_once_ours_is_dead(self, last: CrossOrder) -> None:
         assert outcome(CLOSE, last, now=0) == "superseded"
         assert outcome(CLOSE, last, now=0, dead=False) == "unknown", "what is opened now could still be closed by it"
+
+    def test_what_its_owner_opened_again_after_that_is_not_taken_for_what_was_to_be_closed(self) -> None:
+        assert outcome(CLOSE, order(-100, DEATH + 1), order(30, DEATH + 2), now=30) == "uncertain"
 
     def test_a_liquidation_is_said(self) -> None:
         assert "liquidated" in verdict(CLOSE, order(-100, type="liquidation"), now=0).reason
@@ -134,10 +141,10 @@ class TestClose:
         assert outcome(CLOSE, order(-100, -TOLERANCE - 0.1), now=100) == "not_executed"
 
     def test_a_position_that_is_not_shown_proves_nothing(self) -> None:
-        seen = Observation(SIGNED)
         baseline = baseline_of(make_cross_position())
-        for dead, expected in ((True, "uncertain"), (False, "unknown")):
-            assert judge(CLOSE, baseline, seen, timestamp_ms=SIGNED_MS, dead=dead).outcome == expected
+        for after, expected in ((120, "uncertain"), (20, "unknown")):
+            seen = Observation(SIGNED + timedelta(seconds=after))
+            assert judge(CLOSE, baseline, seen, REQUEST).outcome == expected
 
 
 def seconds(least: float, most: float) -> st.SearchStrategy[float]:
@@ -279,7 +286,19 @@ class TestReduce:
     def test_none_proves_something_only_when_all_was_searched_after_its_death(
         self, dead: bool, complete: bool, expected: str
     ) -> None:
-        assert outcome(HALVE, order(-50), now=50, dead=dead, complete=complete) == expected
+        for other in (order(-50, client_id="theirs"), order(-40), order(50), order(-50, type="limit")):
+            now = 100 + (other.quantity if other.side == "buy" else -other.quantity)
+            assert outcome(HALVE, other, now=now, dead=dead, complete=complete) == expected
+
+    @pytest.mark.parametrize("after", [-TOLERANCE, 1, DEATH])
+    def test_one_like_ours_that_shows_no_id_may_be_it(self, after: float) -> None:
+        """What the exchange leaves out of an order proves nothing."""
+        assert outcome(HALVE, order(-50, after), now=50) == "uncertain"
+        assert outcome(HALVE, order(-50, after), now=50, dead=False) == "unknown"
+
+    @pytest.mark.parametrize("after", [-TOLERANCE - 0.1, DEATH + 0.1])
+    def test_unless_it_is_from_before_or_from_after_its_death(self, after: float) -> None:
+        assert outcome(HALVE, order(-50, after), now=50) == "not_executed"
 
     def test_an_order_that_is_not_filled_yet_is_waited_for(self) -> None:
         open_order = self.ours(state="open", filled_at=None)
@@ -301,15 +320,20 @@ class TestReduce:
         self, before: int, others: list[Event], after: float, dead: bool
     ) -> None:
         quantity = -before // 2 or -before
+        side: Side = "buy" if before > 0 else "sell"
+        action = ReduceCrossPosition("position-1", side, abs(before), abs(quantity))
+        alike = any((one.type, one.client_id, one.signed) == ("market", None, quantity) for one in others)
         for executed in (True, False):
             found_orders = [order(one.signed, one.after, type=one.type, client_id=one.client_id) for one in others]
             found_orders += [self.ours(quantity, after)] if executed else []
             now = before + sum(one.signed for one in others) + (quantity if executed else 0)
-            found = outcome(HALVE, *found_orders, before=before, now=now, dead=dead)
+            found = outcome(action, *found_orders, before=before, now=now, dead=dead)
             if executed:
                 assert found in ("executed", "uncertain")
+            elif dead:
+                assert found == "not_executed" or (found == "uncertain" and alike)
             else:
-                assert found == ("not_executed" if dead else "unknown")
+                assert found == "unknown"
 
 
 class TestBaseline:

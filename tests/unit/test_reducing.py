@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from axisor_executor import arithmetic
+from axisor_executor.automation.actions import action_from_dict
 from axisor_executor.automation.reducing import freed, remainder
 from axisor_executor.testing import make_trade
 
@@ -127,6 +128,33 @@ def test_stop_loss_and_take_profit_are_kept_where_valid(side, price, stoploss, t
         if was is not None and now is None
     }
     assert set(rest.dropped) == expected_dropped
+
+
+@pytest.mark.parametrize(
+    ("side", "stoploss", "kept"),
+    [("buy", "47512.37", "47512"), ("sell", "52487.63", "52488"), ("buy", "47512.5", "47512.5"), ("buy", "0.3", None)],
+)
+def test_a_trailing_stop_loss_between_two_steps_goes_to_the_one_further_from_the_market(side, stoploss, kept):
+    trade = make_trade(side=side, quantity=100, stoploss=D(stoploss), stoploss_trailing_distance=D("1.5"))
+    rest = remainder(trade, 50, D(50_000), D(1))
+    assert rest.actions[1].stoploss == (None if kept is None else D(kept))
+    assert ("stoploss" in rest.dropped) is (kept is None)
+
+
+@given(sides, st.integers(4_550_000, 4_999_999))
+def test_a_stop_loss_that_is_kept_is_no_looser_than_a_step_and_still_triggers(side, cents):
+    stoploss = D(cents) / 100 if side == "buy" else 100_000 - D(cents) / 100
+    trade = make_trade(side=side, quantity=100, stoploss=stoploss, stoploss_trailing_distance=D("1.5"))
+    kept = remainder(trade, 50, D(50_000), D(1)).stoploss
+    looser = stoploss - kept if side == "buy" else kept - stoploss
+    assert 0 <= looser < D("0.5")
+
+
+@pytest.mark.parametrize("price", ["50000.25", "49999.999"])
+def test_a_last_price_between_two_steps_is_as_good_as_any(price):
+    _, reopen = remainder(make_trade(quantity=100), 50, D(price), D(1)).actions
+    assert reopen.reference_price == D(price)
+    assert action_from_dict(reopen.as_dict()) == reopen
 
 
 @pytest.mark.parametrize(("leverage", "ordered"), [("9.0909090909", "9.09"), ("0.97", "1"), ("12.345", "12.34")])

@@ -229,6 +229,30 @@ def test_the_exchange_url_ends_on_v3(monkeypatch: pytest.MonkeyPatch, given: str
     assert load(monkeypatch, LN_MARKETS_API_URL=given).exchange_url == url
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://h/1?db=2", "rediss://h?ssl_cert_reqs=none&ssl_ca_certs=/ca.pem", "unix:///s?db=1", "redis://h?"]
+)
+def test_what_a_url_of_redis_says_of_the_connection_stands(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert load(monkeypatch, REDIS_URL=url).redis_url == url
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("?schema=public", ""),
+        ("?schema=public&connection_limit=5&pool_timeout=0&pgbouncer=true", ""),
+        ("?connect_timeout=9&schema=public&sslmode=require", "?connect_timeout=9&sslmode=require"),
+        ("?schema=axisor", "?options=-csearch_path%3D%22axisor%22"),
+        ("?schema=My%20own%22", "?options=-csearch_path%3D%22My%5C%20own%22%22%22"),
+        ("?options=-cjit=off&schema=axisor", "?options=-cjit=off%20-csearch_path%3D%22axisor%22"),
+        ("?sslmode=require&application_name=a+b", "?sslmode=require&application_name=a+b"),
+    ],
+)
+def test_a_url_of_the_monolith_is_taken(monkeypatch: pytest.MonkeyPatch, given: str, taken: str) -> None:
+    url = "postgresql://user:pw@host:5432/axisor"
+    assert load(monkeypatch, DATABASE_URL=url + given).database_url == url + taken
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +291,8 @@ def test_exchange_urls_that_are_refused(monkeypatch: pytest.MonkeyPatch, given: 
         ("DATABASE_URL", "postgresql://u:1/canary@h/db", "percent-encoded"),
         ("DATABASE_URL", "postgresql://u:x?canary@h/db", "percent-encoded"),
         ("DATABASE_URL", "postgresql://u:canary\u2100@h/db", "not a URL"),
+        ("DATABASE_URL", "postgresql://u:pa@canary@h/db", "a password, @ too, must be percent-encoded"),
+        ("DATABASE_URL", "postgresql://us@er:canary@h/db", "percent-encoded"),
         ("DATABASE_URL", "sqlite://canary.db", "another scheme"),
         ("DATABASE_URL", "sqlite:///", "names no file"),
         ("DATABASE_URL", "sqlite:///:memory:", "in memory"),
@@ -274,7 +300,21 @@ def test_exchange_urls_that_are_refused(monkeypatch: pytest.MonkeyPatch, given: 
         ("REDIS_URL", "redis:canary", "another scheme"),
         ("REDIS_URL", "redis://h/canary", "not a number"),
         ("REDIS_URL", "redis://:canary@h:6379a/0", "not a URL"),
+        ("REDIS_URL", "redis://:pa@canary@h/0", "percent-encoded"),
         ("REDIS_URL", "unix://", "names no socket"),
+        ("REDIS_URL", "redis://h?family=canary", "can't be used: family"),
+        ("REDIS_URL", "redis://h?ssl_cert_reqs=canary", "can't be used: ssl_cert_reqs"),
+        ("REDIS_URL", "rediss://h?ssl_cert_reqs=canary", "can't be used: ssl_cert_reqs"),
+        ("REDIS_URL", "redis://h/1?db=canary", "can't be used: db"),
+        ("REDIS_URL", "redis://h?socket_timeout=canary", "can't be used: socket_timeout"),
+        ("REDIS_URL", "redis://h?socket_timeout=0.001", "can't be used: socket_timeout"),
+        ("REDIS_URL", "redis://h?decode_responses=True", "can't be used: decode_responses"),
+        ("REDIS_URL", "redis://h?protocol=3&password=canary", "can't be used: protocol"),
+        ("REDIS_URL", "redis://h?can ary=1", "can't be used: not even a word"),
+        ("REDIS_URL", "redis://:1?canary=1@h", "percent-encoded"),
+        ("DATABASE_URL", "postgresql://u:p@h/db?sslaccept=canary", "driver does not know: sslaccept"),
+        ("DATABASE_URL", "postgresql://u:p@h/db?schema=canary&shema=canary", "driver does not know: shema"),
+        ("DATABASE_URL", "postgresql://u/1?canary=@h/db", "percent-encoded"),
         ("ENCRYPTION_KEY", "  ", "is blank"),
         ("ENCRYPTION_KEY", "canary\udcff", "is not UTF-8"),
         ("AXISOR_ENCRYPTION_KEYS", '["canary", ', "JSON list"),
@@ -447,6 +487,7 @@ def test_warnings_name_what_was_probably_meant() -> None:
         "axisor_db_pool": CANARY,
         "AXISOR_ZZZ": CANARY,
         "AXISOR_DB_POOL": "3",
+        "AXISOR_DISABLED_PLUGINS": "tp-sl, axisor-tp-sl, tp_sl, zzz",
         "ENCRYPTION_KEY": f"{CANARY}\n",
         "PATH": "/bin",
     }
@@ -454,9 +495,11 @@ def test_warnings_name_what_was_probably_meant() -> None:
         "AXISOR_LEASE_SECOND is not a setting and has no effect; did you mean AXISOR_LEASE_SECONDS?",
         "AXISOR_ZZZ is not a setting and has no effect",
         "axisor_db_pool is not a setting and has no effect; did you mean AXISOR_DB_POOL?",
+        "AXISOR_DISABLED_PLUGINS names 'tp-sl', which is no plugin here; did you mean tp_sl?",
+        "AXISOR_DISABLED_PLUGINS names 'zzz', which is no plugin here",
         "ENCRYPTION_KEY begins or ends with white space, which is taken as part of the key",
     ]
-    assert settings_warnings({row.variable: "x" for row in describe_settings()}) == []
+    assert settings_warnings({row.variable: "tp_sl" for row in describe_settings()}) == []
 
 
 def test_importing_reads_no_environment_and_loads_little() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -18,7 +19,7 @@ from axisor_executor.errors import AxisorError, EmbeddedServerError
 from axisor_executor.stack import logs, plan
 from axisor_executor.stack.backoff import FIRST_SECONDS, LIMIT_SECONDS, STEADY_SECONDS, Backoff
 from axisor_executor.stack.folder import StackFolder
-from axisor_executor.stack.plan import Wanted, make_plan, variables_of
+from axisor_executor.stack.plan import Wanted, make_plan
 from axisor_executor.stack.supervised import Supervised
 
 WAIT = 30.0
@@ -237,8 +238,9 @@ class TestPlan:
         made = make_plan(folder, "paper", Wanted(port=0))
         assert set(made.variables) == {"REDIS_URL", "DATABASE_URL", "LN_MARKETS_API_URL", "ENCRYPTION_KEY"}
         assert made.settings.database_url == f"sqlite:///{folder.database}"
-        folder.remember(mode="paper", ports=vars(made.ports))
-        assert variables_of(folder) == made.variables
+        assert folder.variables() == {}
+        folder.write_environment(made.effective)
+        assert folder.variables() == made.variables
 
     def test_a_live_one_trades_where_the_settings_say(self, folder: StackFolder) -> None:
         made = make_plan(folder, "live", Wanted(port=0))
@@ -253,6 +255,30 @@ class TestPlan:
         assert set(made.variables) == {"LN_MARKETS_API_URL", "AXISOR_QUEUE_PREFIX"}
         assert made.settings.queue_prefix.startswith("axisor-paper-")
         assert made.environment["DATABASE_URL"] == given["DATABASE_URL"]
+
+    def test_a_shell_and_the_next_command_get_what_was_set(
+        self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        given = {
+            "REDIS_URL": "redis://r:1/0",
+            "DATABASE_URL": "postgresql://u:p$p'@d/x",
+            "ENCRYPTION_KEY": "theirs\nof two lines",
+            "AXISOR_QUEUE_PREFIX": "ours",
+            "AXISOR_OF_A_PLUGIN": "its",
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        made = make_plan(folder, "live", Wanted(port=0))
+        folder.write_environment(made.effective)
+        for name in given:
+            monkeypatch.delenv(name)
+        assert folder.variables() == given
+        script = f'. "$1" && {sys.executable} -c "import json, os; print(json.dumps(dict(os.environ)))"'
+        shown = subprocess.run(
+            ["sh", "-c", script, "sh", str(folder.environment_file)], capture_output=True, text=True, check=True
+        )
+        assert json.loads(shown.stdout).items() >= given.items()
+        assert stat.S_IMODE(folder.environment_file.stat().st_mode) == 0o600
 
     def test_another_key_than_the_folders(self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
         key = folder.encryption_key()

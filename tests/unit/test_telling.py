@@ -35,6 +35,21 @@ def test_by_one_thread_that_is_not_the_callers() -> None:
     assert threading.get_ident() not in heard
 
 
+def test_a_thread_that_can_not_start_starts_with_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    teller, heard = Teller("plugin"), list[str]()
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            teller.tell("axisor_alert", lambda: heard.append("one"))
+    teller.tell("axisor_alert", lambda: heard.append("two"))
+    assert teller.flush(10)
+    assert heard == ["one", "two"]
+
+
 def test_nobody_waits_for_one_that_hangs(release: threading.Event) -> None:
     hanging, other, heard = Teller("hanging"), Teller("other"), list[str]()
     hanging.tell("axisor_alert", lambda: release.wait(30))

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from axisor_executor import arithmetic
-from axisor_executor.automation import AutomationConfig, AutomationHandler, OpenPosition, OwnEntry, act
+from axisor_executor.automation import AutomationConfig, AutomationHandler, OpenPosition, OwnEntry, SpendGuards, act
 from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData, Unavailable
 from axisor_executor.testing import NOW, make_context, make_cross_position, make_trade
 
@@ -26,6 +26,14 @@ class Handler(AutomationHandler[Config]):
 
     def decide(self, context):
         return act(name=context.job.action)
+
+
+class GuardedConfig(SpendGuards, Config):
+    pass
+
+
+class Guarded(Handler):
+    config_model = GuardedConfig
 
 
 def context(config=None, **facts):
@@ -80,6 +88,20 @@ def test_entries_are_those_since_then_the_newest_first():
     assert seen.own_entries(NOW - timedelta(days=7)) == (newest, newer)
     with pytest.raises(Unavailable):
         context(entries=None).own_entries(NOW)
+
+
+def test_a_trade_cools_down_for_as_long_as_the_config_says_under_the_id_that_it_has_now():
+    acted_on = {"a": NOW - timedelta(seconds=59), "c": NOW - timedelta(seconds=60)}
+    cool = {"action": "one", "cooldown_seconds": 60}
+    assert make_context(cool, handler=Guarded(), acted_on=acted_on, lineage={"a": "b"}).cooling_down() == {"b"}
+    with pytest.raises(Unavailable):
+        make_context(cool, handler=Guarded(), acted_on=None).cooling_down()
+
+
+@pytest.mark.parametrize("handler", [Handler, Guarded])
+def test_without_a_cooldown_nothing_is_read_for_it(handler):
+    seen = make_context({"action": "one"}, handler=handler(), acted_on=None)
+    assert (seen.cooling_down(), seen.reads.asked) == (frozenset(), [])
 
 
 def test_trades_are_found_in_every_state():

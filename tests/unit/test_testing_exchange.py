@@ -24,6 +24,7 @@ from axisor_executor.automation import (
     ReduceCrossPosition,
     SetStopLoss,
     SetTakeProfit,
+    SpendGuards,
     act,
     wait,
 )
@@ -46,6 +47,14 @@ class Handler(AutomationHandler[AutomationConfig]):
 
     def decide(self, context):
         return wait("never")
+
+
+class GuardedConfig(SpendGuards, AutomationConfig):
+    pass
+
+
+class Guarded(Handler):
+    config_model = GuardedConfig
 
 
 def test_the_context_shows_the_account():
@@ -89,6 +98,19 @@ def test_a_remainder_follows_the_lineage_and_is_no_entry():
     assert context.original_trade(context.trade()).id == "trade-1"
     assert context.own_entries(NOW - timedelta(days=1)) == ()
     assert exchange.trade("trade-1").id == "new-1"
+
+
+def test_what_was_acted_on_cools_down():
+    trades = [make_trade(), make_trade(id="trade-2"), make_trade(id="trade-3")]
+    exchange = FakeExchange(trades=trades, cross_position=make_cross_position(), acted_on={"trade-3": NOW})
+    reopen = OpenPosition("buy", 50, D(10), replaces="trade-1")
+    exchange.carry_out(act(ClosePosition("trade-1"), reopen)).apply(ReduceCrossPosition("position-1", "buy", 100, 1))
+    again = exchange.copy()
+    again.apply(SetStopLoss("trade-2", D(48_000)))
+    assert exchange.context(Guarded(), {"cooldown_seconds": 60}).cooling_down() == {"new-1", "position-1", "trade-3"}
+    assert again.context(Guarded(), {"cooldown_seconds": 60}).cooling_down() >= {"trade-2", "new-1"}
+    exchange.move(50_000, now=NOW + timedelta(seconds=60))
+    assert exchange.context(Guarded(), {"cooldown_seconds": 60}).cooling_down() == frozenset()
 
 
 def test_a_copy_goes_its_own_way():
@@ -141,6 +163,8 @@ def test_the_cross_position():
         (AddMargin("trade-1", 100_001), "this takes 100001"),
         (CashIn("trade-1", 19_000), "out of 1 to 100"),
         (OpenPosition("buy", 1000, D(10)), "the balance is 100000 sats"),
+        (OpenPosition("buy", 500_001, D(10)), "an order takes 500000 USD at most"),
+        (ReduceCrossPosition("position-1", "buy", 600_000, 500_001), "an order takes 500000 USD at most"),
         (OpenPosition("buy", 1, D(10), stoploss=D(51_000)), "must be below the market"),
         (OpenPosition("sell", 1, D(10), takeprofit=D(51_000)), "must be below the entry price"),
     ],

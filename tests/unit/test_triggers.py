@@ -192,6 +192,7 @@ class TestReads:
             at.finished("x")
             assert (at.current_id("x"), at.original_id("x")) == ("y", "v")
             assert list(at.own_entries(SINCE)) == []
+            assert list(at.acted_on(SINCE)) == [], "a cooldown ends: what is sought is the price"
             with pytest.raises(StaleData):
                 at.balance()
         assert sorted(reads.asked) == ["balance", "finished", "open_orders", "own_entries", "own_trades", "running"]

@@ -15,6 +15,7 @@ from axisor_executor.exchange.answers.fields import (
     only_flag,
     optional,
     positive,
+    raw_text,
     required,
     text,
     whole,
@@ -64,7 +65,7 @@ def order(value: Any) -> CrossOrder:
         created_at=instant(fields, "createdAt"),
         filled_at=optional(instant, fields, "filledAt"),
         canceled_at=optional(instant, fields, "canceledAt"),
-        client_id=optional(text, fields, "clientId"),
+        client_id=optional(raw_text, fields, "clientId") if "clientId" in fields else None,
     )
     if found.quantity <= 0:
         wrong("quantity")

@@ -14,7 +14,8 @@ T = TypeVar("T")
 Fields = Mapping[str, Any]
 """A JSON object as it was read."""
 
-_LARGEST = Decimal(10) ** 18  # beyond any amount or price there can be; also keeps 1e999999999 out of int()
+_LARGEST = 10**18  # beyond any amount or price there can be; also keeps 1e999999999 out of int()
+_MOST_DECIMALS = 400  # no double has more; 1e-999999 would cost seconds and megabytes
 _LONGEST_TEXT = 512
 _LONGEST_PROSE = 10_000
 
@@ -32,7 +33,7 @@ def decode(body: bytes, content_type: str = "application/json") -> Any:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnreadableAnswer("the content type is not JSON")
     try:
-        return json.loads(body.decode(), parse_float=Decimal, parse_constant=_refuse_constant)
+        return _decode(body.decode())
     except (ValueError, ArithmeticError, RecursionError):
         pass
     raise UnreadableAnswer("not JSON")
@@ -107,6 +108,14 @@ def text(fields: Fields, name: str) -> str:
     return value
 
 
+def raw_text(fields: Fields, name: str) -> str:
+    """Return a text of any characters, as another program has made it: to be compared, not to be shown."""
+    value = required(fields, name)
+    if not isinstance(value, str):
+        wrong(name)
+    return value
+
+
 def prose(fields: Fields, name: str) -> str:
     """Return a text made for people, in one line of printable characters."""
     value = required(fields, name)
@@ -133,10 +142,7 @@ def one_of(fields: Fields, name: str, allowed: tuple[str, ...]) -> str:
 
 def number(fields: Fields, name: str) -> Decimal:
     """Return a number, exact."""
-    value = required(fields, name)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not -_LARGEST <= value <= _LARGEST:
-        wrong(name)
-    return Decimal(value)
+    return Decimal(_in_bounds(fields, name))
 
 
 def positive(fields: Fields, name: str) -> Decimal:
@@ -149,8 +155,8 @@ def positive(fields: Fields, name: str) -> Decimal:
 
 def whole(fields: Fields, name: str) -> int:
     """Return a whole number."""
-    value = number(fields, name)
-    if value != value.to_integral_value():
+    value = _in_bounds(fields, name)
+    if value != int(value):
         wrong(name)
     return int(value)
 
@@ -182,5 +188,18 @@ def wrong(name: str) -> NoReturn:
     raise UnreadableAnswer(f"{name} is not what it should be")
 
 
+def _in_bounds(fields: Fields, name: str) -> int | Decimal:
+    value: int | Decimal = required(fields, name)
+    if type(value) not in _NUMBERS or not -_LARGEST <= value <= _LARGEST:
+        wrong(name)
+    if isinstance(value, Decimal) and int(value.as_tuple().exponent) < -_MOST_DECIMALS:
+        wrong(name)
+    return value
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_NUMBERS = frozenset({int, Decimal})  # and no bool, which is an int
+_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant).decode

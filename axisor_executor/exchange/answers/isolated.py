@@ -11,6 +11,7 @@ from axisor_executor.exchange.answers.fields import (
     one_of,
     only_flag,
     optional,
+    raw_text,
     text,
     whole,
 )
@@ -23,6 +24,7 @@ STATES: tuple[TradeState, ...] = ("open", "running", "closed", "canceled")
 def trade(value: Any) -> Trade:
     """Read a trade."""
     fields = fields_of(value)
+    cashed_margin = whole(fields, "sumCashInMargin")
     return Trade(
         id=text(fields, "id"),
         type=cast(OrderType, one_of(fields, "type", ("market", "limit"))),
@@ -47,8 +49,9 @@ def trade(value: Any) -> Trade:
         created_at=instant(fields, "createdAt"),
         filled_at=optional(instant, fields, "filledAt"),
         closed_at=optional(instant, fields, "closedAt"),
-        client_id=optional(text, fields, "clientId"),
-        sum_cash_in=whole(fields, "sumCashInMargin") + whole(fields, "sumCashInPl"),
+        client_id=optional(raw_text, fields, "clientId"),
+        sum_cash_in=cashed_margin + whole(fields, "sumCashInPl"),
+        sum_cash_in_margin=cashed_margin,
     )
 
 

@@ -13,6 +13,8 @@ Query = Mapping[str, str | None]
 Body = Mapping[str, object]
 """The same, of a JSON object: texts, whole numbers and Decimals."""
 
+_encode = json.JSONEncoder().encode
+
 
 def query_string(query: Query) -> str:
     """Return the query string with its leading ``?``, everything reserved escaped; empty if there is nothing in it."""
@@ -42,13 +44,13 @@ def json_body(body: Body) -> bytes:
     Raises:
         ValueError: a number is not finite.
     """
-    given = [f"{json.dumps(name)}:{_json(value)}" for name, value in body.items() if value is not None]
+    given = [f"{_encode(name)}:{_json(value)}" for name, value in body.items() if value is not None]
     return f"{{{','.join(given)}}}".encode()
 
 
 def _json(value: object) -> str:
     if not isinstance(value, Decimal):
-        return json.dumps(value)
+        return _encode(value)
     if not value.is_finite():
         raise ValueError("a number must be finite")
     digits = format(value, "f")

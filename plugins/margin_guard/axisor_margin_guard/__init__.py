@@ -66,6 +66,8 @@ def guard(context: AccountContext[MarginGuardConfig]) -> Decision:
         if not risk.at_risk:
             return wait("margin_threshold_not_reached", tradeId=trade.id, action=config.action, **risk.facts)
         seen = risk.facts
+    if trade.id in context.cooling_down():
+        return wait("cooldown", tradeId=trade.id, cooldownSeconds=config.cooldown_seconds)
     available = context.balance() if plan.needs_balance(config) else 0
     group = plan.plan(trade, config, price, available).group
     return Act((group,), group.action, facts={**seen, **group.facts})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -92,4 +92,14 @@ def _plan(position: CrossPosition, side: Side, config: MarginGuardConfig) -> Gro
     facts: dict[str, Any] = {"side": side, "reducedQuantity": reduced, "remainingQuantity": held - reduced}
     if held - reduced < arithmetic.MIN_QUANTITY:
         return Group("close_position", (close,), position.id, facts={"reason": "remainder_below_1_usd", **facts})
-    return Group("reduce_position", (ReduceCrossPosition(position.id, side, held, reduced),), position.id, facts=facts)
+    orders = tuple(_orders(position, side, reduced))
+    if len(orders) > 1:
+        facts["orders"] = len(orders)
+    return Group("reduce_position", orders, position.id, facts=facts)
+
+
+def _orders(position: CrossPosition, side: Side, reduced: int) -> Iterator[ReduceCrossPosition]:
+    """Yield the order that takes ``reduced`` USD off, or several: the exchange takes no larger one than the largest."""
+    held = abs(position.quantity)
+    for done in range(0, reduced, arithmetic.MAX_QUANTITY):
+        yield ReduceCrossPosition(position.id, side, held - done, min(reduced - done, arithmetic.MAX_QUANTITY))

@@ -16,9 +16,10 @@ def scan(context: Context) -> Decision:
     """Decide about every running trade in the config's scope.
 
     One bad trade doesn't stop the pass: it is listed as failed, the others are acted on, and their groups stand in the
-    order in which they would be liquidated (what limits spending holds back the last ones). Only when nothing is to
-    be acted on does the failure of a running trade become the run's own error, so that it is never taken for "not at
-    risk"; that of a selected trade which does not run does so only where none runs.
+    order in which they would be liquidated (what limits spending holds back the last ones); one that is cooling down
+    takes none of what there is to spend. Only when nothing is to be acted on does the failure of a running trade become
+    the run's own error, so that it is never taken for "not at risk"; that of a selected trade which does not run does
+    so only where none runs.
 
     Raises:
         StaleData, Refused, NotFound, ExchangeError: nothing to act on and a trade that can't be decided on; ``details``
@@ -26,19 +27,23 @@ def scan(context: Context) -> Decision:
     """
     running, others = in_scope(context)
     acting: list[Group] = []
+    cooling: list[Group] = []
     waiting: list[Group] = []
     failures: list[Failure] = []
     if running:
         at_risk, waiting, invalid = _assessed(context, running)
-        acting, refused = _planned(context, at_risk)
+        due, cooling = _due(context, at_risk)
+        acting, refused = _planned(context, due)
         failures = [*refused, *invalid]
     listed, not_found = look_for(context, others, guarding=bool(running))
     failed = [_failed(context, failure) for failure in (*failures, *not_found)]
-    groups = (*acting, *failed, *waiting, *listed)
+    groups = (*acting, *failed, *cooling, *waiting, *listed)
     if acting:
         return Act(groups, context.job.action, lists_trades=True)
     if failures or (not_found and not running):
         raise _as_error([*failures, *not_found], groups)
+    if cooling:
+        return wait("cooldown", trades=_listing(groups))
     return _nothing_to_do(context, groups, any_running=bool(running))
 
 
@@ -61,6 +66,17 @@ def _assessed(context: Context, running: Sequence[Trade]) -> tuple[list[Trade], 
         else:
             waiting.append(Group(context.job.action, trade_id=trade.id, status="pending", facts=risk.facts))
     return at_risk, waiting, failures
+
+
+def _due(context: Context, at_risk: Sequence[Trade]) -> tuple[list[Trade], list[Group]]:
+    """Return the trades that are to be acted on now, and the listing of those that are cooling down."""
+    cooling = context.cooling_down() if at_risk else frozenset()
+    facts = {"reason": "cooldown", "cooldownSeconds": context.config.cooldown_seconds}
+    left_alone = [trade.id for trade in at_risk if trade.id in cooling]
+    return (
+        [trade for trade in at_risk if trade.id not in cooling],
+        [Group(context.job.action, trade_id=one, status="pending", facts=facts) for one in left_alone],
+    )
 
 
 def _planned(context: Context, at_risk: Sequence[Trade]) -> tuple[list[Group], list[Failure]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from axisor_executor.automation import AccountContext, Group
-from axisor_executor.errors import AxisorError, ExchangeError, NotFound
+from axisor_executor.errors import AxisorError, ExchangeError, Held, NotFound
 from axisor_executor.exchange.base import Trade
 from axisor_margin_guard.config import MarginGuardConfig
 
@@ -43,6 +43,9 @@ def look_for(context: Context, trade_ids: Sequence[str], *, guarding: bool) -> t
 
     Open orders first, the history for the rest, one by one. An exchange that fails to answer is not asked again in
     this pass, and while there are trades to guard (``guarding``), no more than :data:`MOST_LOOKUPS` are looked for.
+
+    Raises:
+        Held: nothing is to be guarded but a trade whose remainder is not known yet: the pass is to wait for it.
     """
     if not trade_ids:
         return [], []
@@ -58,6 +61,10 @@ def look_for(context: Context, trade_ids: Sequence[str], *, guarding: bool) -> t
     for position, one in enumerate(rest[:most]):
         try:
             listed.append(_finished(context, one))
+        except Held as error:
+            if not guarding:
+                raise  # nobody is held up by a pass that waits
+            listed.append(_held(context, one, error))
         except ExchangeError as error:
             failures += [Failure(unanswered, error) for unanswered in rest[position:most]]
             break
@@ -67,15 +74,18 @@ def look_for(context: Context, trade_ids: Sequence[str], *, guarding: bool) -> t
 
 
 def _finished(context: Context, trade_id: str) -> Group:
-    """Return the listing of a selected trade that is over.
+    """Return the listing of a selected trade that is over, or was an order until just now.
 
     Raises:
         NotFound: this account has no such trade.
+        Held: it was closed to be reduced, and its remainder is not known yet.
         AxisorError: the history can't be read, or not to its end.
     """
-    trade = context.finished_trade(trade_id)
+    trade = context.find_trade(trade_id)
     if trade is None:
         raise NotFound(f"Trade {trade_id} not found on account {context.account.name}", code="trade_not_found")
+    if trade.state == "running":
+        return Group(context.job.action, trade_id=trade.id, status="pending", facts={"reason": "just_filled"})
     facts = {"state": trade.state, "alreadyClosed": True}
     return Group(context.job.action, trade_id=trade.id, status="completed", facts=facts)
 
@@ -84,6 +94,12 @@ def _order(context: Context, order: Trade) -> Group:
     """Return the listing of a selected order that is not filled yet."""
     facts: dict[str, Any] = {"state": order.state, "reason": "trade_not_running"}
     return Group(context.job.action, trade_id=order.id, status="pending", facts=facts)
+
+
+def _held(context: Context, trade_id: str, error: Held) -> Group:
+    """Return the listing of a trade that was closed to be reduced, and of whose remainder nobody knows yet."""
+    facts = {"reason": error.code, **error.details}
+    return Group(context.job.action, trade_id=trade_id, status="pending", facts=facts)
 
 
 def _not_looked_for(context: Context, trade_id: str) -> Group:

@@ -184,6 +184,25 @@ def test_reduce_is_one_order_rounded_up(held, percentage, reduced, sign):
     assert decision.facts["remainingQuantity"] == held - reduced
 
 
+@pytest.mark.parametrize(
+    ("held", "percentage", "parts"),
+    [
+        (1_000_000, 50, [500_000]),
+        (1_000_001, 50, [500_000, 1]),
+        (1_500_000, 50, [500_000, 250_000]),
+        (15_000_000, 10, [500_000, 500_000, 500_000]),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_no_single_order_takes_is_taken_by_several_the_largest_first(held, percentage, parts, sign):
+    decision = decide(REDUCE | {"reduce_percentage": percentage}, make_cross_position(quantity=sign * held))
+    actions = only_group(decision).actions
+    assert [action.quantity for action in actions] == parts
+    assert [action.held for action in actions] == [held - sum(parts[:done]) for done in range(len(parts))]
+    assert decision.facts["reducedQuantity"] == sum(parts)
+    assert decision.facts.get("orders", 1) == len(parts)
+
+
 @pytest.mark.parametrize(("held", "percentage"), [(100, 100), (1, 1), (1, 99), (2, 51), (100, "99.5")])
 def test_where_nothing_would_remain_it_is_closed(held, percentage):
     decision = decide(REDUCE | {"reduce_percentage": percentage}, make_cross_position(quantity=held))
@@ -192,16 +211,18 @@ def test_where_nothing_would_remain_it_is_closed(held, percentage):
     assert decision.facts["reason"] == "remainder_below_1_usd"
 
 
-@given(held=st.integers(1, 500_000), percentage=st.decimals(D("0.01"), 100, places=2), sign=st.sampled_from([1, -1]))
+@given(held=st.integers(1, 15_000_000), percentage=st.decimals(D("0.01"), 100, places=2), sign=st.sampled_from([1, -1]))
 def test_a_reduce_never_takes_less_than_asked_for_and_never_turns_the_position(held, percentage, sign):
     group = only_group(
         decide(REDUCE | {"reduce_percentage": str(percentage)}, make_cross_position(quantity=sign * held))
     )
-    (action,) = group.actions
-    if isinstance(action, ReduceCrossPosition):
-        assert 0 < action.quantity < held
-        assert action.quantity >= Fraction(percentage) * held / 100 > action.quantity - 1
+    if isinstance(group.actions[0], ReduceCrossPosition):
+        quantities = [action.quantity for action in group.actions]
+        assert all(0 < quantity <= arithmetic.MAX_QUANTITY for quantity in quantities)
+        assert 0 < sum(quantities) < held
+        assert sum(quantities) >= Fraction(percentage) * held / 100 > sum(quantities) - 1
     else:
+        assert len(group.actions) == 1
         assert Fraction(percentage) * held / 100 > held - 1
 
 

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from axisor_executor.automation import Act, AddMargin, ClosePosition, OpenPosition, Wait, jsonable
 from axisor_executor.errors import InvalidJob, NotFound, Refused, StaleData
-from axisor_executor.testing import make_context, make_trade
+from axisor_executor.testing import NOW, make_context, make_trade
 from axisor_margin_guard import MarginGuard
 
 D = Decimal
@@ -334,9 +335,30 @@ def test_reduce_needs_a_good_price():
     assert refusal(StaleData, REDUCE, price=None)
 
 
+@pytest.mark.parametrize(("price", "stoploss"), [("50000.25", None), ("50000", "48000.3")])
+def test_a_price_between_the_steps_of_the_exchange_disarms_nothing(price, stoploss):
+    trailing = {} if stoploss is None else {"stoploss": D(stoploss), "stoploss_trailing_distance": D("1.5")}
+    group = only_group(decide(REDUCE, running=[make_trade(id="long", quantity=100, **trailing)], price=price))
+    assert group.action == "reduce_position"
+    assert group.actions[1].reference_price == D(price)
+    assert group.actions[1].stoploss == (None if stoploss is None else D(48_000))
+
+
 def test_values_that_no_trade_has_are_an_error_of_the_data():
     broken = make_trade(id="long", takeprofit=D("60000.3"))
     assert refusal(StaleData, REDUCE, running=[broken]).code == "trade_invalid"
+
+
+def test_a_trade_that_is_cooling_down_is_refused_nothing():
+    config = {"action": "add_margin", "add_margin_amount": 1000, "cooldown_seconds": 300}
+    facts = {"trade_id": "old", "lineage": {"old": "long"}, "balance": 0}
+    decision = decide(config, acted_on={"old": NOW - timedelta(seconds=299)}, **facts)
+    assert isinstance(decision, Wait)
+    assert (decision.reason, decision.facts) == ("cooldown", {"tradeId": "long", "cooldownSeconds": 300})
+    assert refusal(Refused, config, acted_on={"short": NOW}, **facts).code == "insufficient_balance"
+    at_risk = config | {"margin_threshold": 90}
+    assert decide(at_risk, acted_on={"long": NOW}, price=42_000).reason == "margin_threshold_not_reached"
+    assert decide(at_risk, acted_on={"long": NOW}, price=41_000).reason == "cooldown"
 
 
 def test_the_same_context_gives_the_same_decision():

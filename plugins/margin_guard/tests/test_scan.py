@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axisor_executor.automation import Act, AddMargin, ClosePosition, OpenPosition, Wait
-from axisor_executor.errors import NotFound, Refused, StaleData, Unavailable
-from axisor_executor.testing import PlainReads, make_context, make_trade
+from axisor_executor.errors import Held, NotFound, Refused, StaleData, Unavailable
+from axisor_executor.testing import NOW, PlainReads, make_context, make_trade
 from axisor_margin_guard import MarginGuard
 
 D = Decimal
@@ -211,17 +212,33 @@ class History(PlainReads):
         found = super().finished(trade_id)
         if trade_id.startswith("ancient"):
             raise StaleData("the history is too long to be searched", code="history_too_long")
+        if trade_id.startswith("reduced"):
+            raise Held("its remainder is not known yet", code="unresolved_action", details={"executionId": "e1"})
         return found
 
 
-def with_history(config, **facts):
-    context = make_context(config, handler=HANDLER, running=BOOK, price=41_000, **facts)
+def with_history(config, *, running=BOOK, **facts):
+    context = make_context(config, handler=HANDLER, running=running, price=41_000, **facts)
     return replace(context, reads=History(**vars(context.reads)))
 
 
 def test_each_trade_is_looked_for_on_its_own():
     context = with_history(selected("ancient", "done", "edge"), finished=[make_trade(id="done", state="closed")])
     assert listed(HANDLER.decide(context)) == {"edge": "acts", "ancient": "failed", "done": "completed"}
+
+
+def test_one_whose_remainder_is_not_known_yet_holds_up_none_that_runs():
+    context = with_history(selected("reduced", "done", "edge"), finished=[make_trade(id="done", state="closed")])
+    decision = HANDLER.decide(context)
+    assert listed(decision) == {"edge": "acts", "reduced": "pending", "done": "completed"}
+    assert decision.groups[1].facts == {"reason": "unresolved_action", "executionId": "e1"}
+
+
+def test_where_none_runs_it_is_waited_for():
+    done = make_trade(id="done", state="closed")
+    context = with_history(selected("done", "reduced"), running=(), finished=[done])
+    with pytest.raises(Held):
+        HANDLER.decide(context)
 
 
 def test_running_trades_and_orders_cost_no_look_into_the_history():
@@ -297,6 +314,48 @@ def test_reduces_share_the_balance():
 def _shortfall(config, trade):
     error = refusal(Refused, config, running=[trade], balance=0)
     return error.details["required"] - error.details["freed"]
+
+
+COOLING = {"cooldown_seconds": 300}
+JUST_NOW = NOW - timedelta(seconds=299)
+
+
+def test_a_trade_that_is_cooling_down_takes_nothing_of_the_balance():
+    config = ALL | COOLING | {"action": "add_margin", "add_margin_amount": 5000}
+    decision = decide(config, balance=5000, acted_on={"near": JUST_NOW, "far": JUST_NOW})
+    assert listed(decision) == {"edge": "acts", "near": "pending", "far": "pending", "short": "pending"}
+    near, far = (next(group for group in decision.groups if group.trade_id == one) for one in ("near", "far"))
+    assert (near.action, near.facts) == ("add_margin", {"reason": "cooldown", "cooldownSeconds": 300})
+    assert "reason" not in far.facts, "it is not at risk"
+
+
+def test_a_pass_in_which_all_that_is_at_risk_is_cooling_down_waits_and_fails_for_nothing():
+    config = ALL | COOLING | {"action": "add_margin", "add_margin_amount": 5000}
+    decision = decide(config, balance=None, acted_on=dict.fromkeys(("near", "edge"), JUST_NOW))
+    assert isinstance(decision, Wait)
+    assert decision.reason == "cooldown"
+    assert {trade["tradeId"]: trade.get("reason") for trade in decision.facts["trades"]} == {
+        "near": "cooldown",
+        "edge": "cooldown",
+        "far": None,
+        "short": None,
+    }
+
+
+def test_a_cooldown_that_is_over_or_that_nobody_asked_for_holds_nothing_back():
+    for config, acted_on in ((COOLING, {"near": NOW - timedelta(seconds=300)}), ({}, None)):
+        assert listed(decide(ALL | config, acted_on=acted_on))["near"] == "acts"
+
+
+def test_a_bad_trade_is_not_hidden_by_one_that_is_cooling_down():
+    error = refusal(StaleData, ALL | COOLING, running=(NEAR, BAD), acted_on={"near": JUST_NOW})
+    assert error.code == "liquidation_invalid"
+    assert statuses(error.details["trades"]) == {"near": "pending", "bad": "failed"}
+
+
+def test_what_was_acted_on_is_read_only_where_something_is_at_risk():
+    assert decide(ALL | COOLING, acted_on=None, price=50_000).reason == "margin_threshold_not_reached"
+    assert refusal(Unavailable, ALL | COOLING, acted_on=None)
 
 
 def test_the_balance_is_read_only_when_money_is_needed():

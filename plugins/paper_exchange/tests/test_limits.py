@@ -5,22 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from axisor_paper_exchange.server.limits import RateLimits
 
 
-def test_bucket() -> None:
+def test_window() -> None:
     now = [100.0]
     limits = RateLimits(lambda: now[0])
     assert [limits.wait("a", 5) for _ in range(6)] == [0, 0, 0, 0, 0, 1]
     assert limits.wait("b", 5) == 0
-    now[0] += 0.2
-    assert [limits.wait("a", 5) for _ in range(2)] == [0, 1]
-    now[0] += 60
+    now[0] += 0.5
+    assert limits.wait("a", 5) == 1
+    now[0] += 0.5
     assert [limits.wait("a", 5) for _ in range(6)] == [0, 0, 0, 0, 0, 1]
 
 
-def test_slow_bucket() -> None:
+@given(st.sampled_from([0.3, 1, 2.5, 5, 20]), st.lists(st.integers(0, 64).map(lambda step: step / 64), max_size=200))
+def test_no_window_holds_more_however_they_come_and_none_is_refused_without_cause(
+    rate: float, pauses: list[float]
+) -> None:
+    now = [0.0]
+    limits = RateLimits(lambda: now[0])
+    count, length = max(1, int(rate)), max(1, int(rate)) / rate
+    let_in: list[float] = []
+    for pause in pauses:
+        now[0] += pause
+        waits = limits.wait("a", rate)
+        recent = [at for at in let_in if at > now[0] - length]
+        assert (waits == 0) is (len(recent) < count)
+        if not waits:
+            let_in.append(now[0])
+        else:
+            assert sum(at > now[0] + waits - length for at in let_in) < count
+
+
+def test_a_limit_that_is_lowered_counts_what_was_let_in_before() -> None:
+    now = [0.0]
+    limits = RateLimits(lambda: now[0])
+    assert [limits.wait("a", 1000) for _ in range(10)] == [0] * 10
+    assert [limits.wait("a", 5), limits.wait("a", 0.5)] == [1, 2]
+    now[0] += 1
+    assert limits.wait("a", 5) == 0
+
+
+def test_slow_window() -> None:
     now = [0.0]
     limits = RateLimits(lambda: now[0])
     assert [limits.wait("a", 0.25) for _ in range(2)] == [0, 4]

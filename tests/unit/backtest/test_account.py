@@ -101,6 +101,18 @@ def test_own_entries_are_told_newest_first_without_remainders(
     assert [one.trade_id for one in reads.own_entries(START)] == [resting.id]
 
 
+def test_what_was_acted_on_is_told_by_the_ids_that_trades_have_now(
+    account: SimulatedAccount, past: Past, reads: SimulatedReads
+) -> None:
+    own = opened(account)
+    past.add(Deed(START, MARKET, own))
+    past.add(Deed(START, ClosePosition("old")))
+    account.lineage.replaced("old", "new")
+    past.add(Deed(later(account), AddMargin("b", 5)))
+    assert list(reads.acted_on(START - timedelta(seconds=1))) == sorted([own.id, "new", "b"])
+    assert list(reads.acted_on(START)) == ["b"]
+
+
 def test_what_was_done_is_found_by_time_and_kind(account: SimulatedAccount, past: Past) -> None:
     past.add(Deed(START, ClosePosition("a")))
     past.add(Deed(later(account), AddMargin("b", 5)))

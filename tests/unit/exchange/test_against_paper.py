@@ -60,8 +60,9 @@ def test_life_of_a_trade(client: LNMarketsClient, paper: PaperExchange, account:
 
     paper.set_price(55_000)
     assert client.running_trades().value[0].pl == 18_181
-    cashed = client.cash_in(opened.id, 10_000).value
-    assert (cashed.id, cashed.sum_cash_in) == (opened.id, 10_000)
+    cashed = client.cash_in(opened.id, 20_000).value
+    assert (cashed.id, cashed.sum_cash_in) == (opened.id, 20_000)
+    assert (cashed.sum_cash_in_margin, cashed.margin) == (20_000 - 18_181, 25_000 - 20_000 + 18_181)
 
     closed = client.close_trade(opened.id).value
     assert (closed.id, closed.state, closed.exit_price) == (opened.id, "closed", Decimal(55_000))

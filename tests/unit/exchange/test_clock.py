@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import time
 from datetime import UTC, datetime, timedelta
 from math import floor
 
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axisor_executor.exchange import clock
-from axisor_executor.exchange.clock import compared, recently_compared, server_time, skew_seconds
+from axisor_executor.exchange.clock import compared, lasting, recently_compared, server_time, skew_seconds
+from axisor_executor.exchange.prices import SharedTicker
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 seconds = st.floats(0, 20, allow_nan=False)
@@ -76,3 +79,11 @@ class TestWhatAnotherCallHasShown:
         compared("https://a/v3", 0.0, now=500.0)
         steady[0] += 1.0
         assert recently_compared("https://a/v3", now=501.0 + step) is None
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has one clock for both")
+def test_a_price_grows_older_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert inspect.signature(SharedTicker).parameters["clock"].default is lasting
+    monkeypatch.setattr(time, "monotonic", lambda: 5.0)  # it stands meanwhile
+    monkeypatch.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 3605.0}.__getitem__)
+    assert lasting() == 3605.0

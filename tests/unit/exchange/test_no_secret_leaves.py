@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import logging
 import pickle
 import traceback
-from collections.abc import Iterator
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Callable, Iterator
+from urllib.parse import quote, quote_plus
 
 import pytest
-import requests
-import responses
 
 from axisor_executor.credentials import SecureCredentials
 from axisor_executor.errors import AxisorError, Rejected
-from axisor_executor.exchange import LNMarketsClient
-from axisor_executor.exchange.echoes import WITHHELD, repeats
+from axisor_executor.exchange import LNMarketsClient, connection
+from axisor_executor.exchange.echoes import WITHHELD, repeats, said
 from tests.unit.exchange.calls import CASES, Case
-from tests.unit.exchange.samples import BASE_URL, CREDENTIALS, DATE, KEY, OPTIONS, PASSPHRASE, SECRET
+from tests.unit.exchange.samples import CREDENTIALS, DATE, KEY, OPTIONS, PASSPHRASE, SECRET
+from tests.unit.exchange.served import Exchange, Sent, answer
 
 PRIVATE = [case for case in CASES if not case.public]
 CANARIES = (KEY, SECRET, PASSPHRASE)
 
 
-class EchoError(requests.ConnectionError):
-    """An error of requests as it comes: with the request, headers and all."""
+class EchoError(OSError):
+    """An error that shows what was sent, headers and all; ``requests`` adds the request itself."""
 
 
 def shown_everywhere(error: BaseException) -> str:
@@ -46,28 +45,34 @@ def shown_everywhere(error: BaseException) -> str:
 
 
 @pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock() as mock:
-        yield mock
+def exchange() -> Iterator[Exchange]:
+    with Exchange() as exchange:
+        yield exchange
 
 
-def echo(what: str, status: int, content_type: str) -> Any:
-    """A server that sends back what it got: headers, signature and the secret itself, in body and headers."""
+def echo(what: str, status: int) -> Callable[[Sent], bytes]:
+    """An exchange that sends back what it got: headers, signature and the secret itself, in body and headers."""
 
-    def answer(request: requests.PreparedRequest) -> Any:
+    def echoing(request: Sent) -> bytes:
         sent = " ".join(f"{name}: {value}" for name, value in request.headers.items()) + SECRET
-        if what == "raise":
-            raise EchoError(sent, request=request)
-        headers = {"Date": DATE, "X-Echo": sent, "Retry-After": KEY}
         signature = request.headers["lnm-access-signature"]
         bodies = {
             "json": f'{{"message": "{sent}", "code": "{PASSPHRASE}"}}',
             "signature": f'{{"message": "wrong signature {signature}", "code": "{signature}"}}',
             "text": sent,
         }
-        return status, headers, bodies[what]
+        headers = {"Date": DATE, "X-Echo": sent, "Retry-After": KEY}
+        return answer(status=status, body=bodies[what], content_type="application/json", headers=headers)
 
-    return answer, content_type
+    return echoing
+
+
+def shown_by(call: Callable[[], object], caplog: pytest.LogCaptureFixture) -> str:
+    """All that is shown of the error of a call."""
+    with pytest.raises(AxisorError) as raised:
+        call()
+    assert raised.value.__context__ is None
+    return shown_everywhere(raised.value) + str(raised.value.as_dict()) + caplog.text
 
 
 @pytest.mark.parametrize(
@@ -76,31 +81,45 @@ def echo(what: str, status: int, content_type: str) -> Any:
         *[("json", status) for status in (200, 400, 401, 429, 500)],
         *[("text", status) for status in (200, 403)],
         ("signature", 401),
-        ("raise", 0),
     ],
 )
 @pytest.mark.parametrize("case", PRIVATE, ids=str)
 def test_no_error_shows_a_secret(
-    case: Case, what: str, status: int, mock: responses.RequestsMock, caplog: pytest.LogCaptureFixture
+    case: Case, what: str, status: int, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    callback, content_type = echo(what, status, "application/json")
-    url = BASE_URL + case.target.partition("?")[0]
-    mock.add_callback(case.method, url, callback=callback, content_type=content_type)
+    exchange.register(case.method, case.target.partition("?")[0], echo(what, status))
 
-    with pytest.raises(AxisorError) as raised:
-        case.call(LNMarketsClient(OPTIONS, CREDENTIALS))
+    shown = shown_by(lambda: case.call(LNMarketsClient(exchange.options, CREDENTIALS)), caplog)
 
-    shown = shown_everywhere(raised.value) + str(raised.value.as_dict()) + caplog.text
-    signature = mock.calls[0].request.headers["lnm-access-signature"]  # only now: this frame was shown too
+    signature = exchange.calls[0].headers["lnm-access-signature"]
     assert not [canary for canary in (*CANARIES, signature) if canary in shown]
-    assert raised.value.__context__ is None
 
 
-def test_message_without_a_secret_beside_a_code_with_one_is_still_shown(mock: responses.RequestsMock) -> None:
-    mock.get(f"{BASE_URL}/v3/account", status=401, json={"message": "Unknown key", "code": f"K_{KEY.upper()}"})
+@pytest.mark.parametrize("case", PRIVATE, ids=str)
+def test_no_error_shows_what_another_error_held(
+    case: Case, exchange: Exchange, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    told: list[str] = []
+
+    def fail(*_: object) -> None:
+        exchange.await_call()
+        told.append(exchange.calls[0].headers["lnm-access-signature"])
+        raise EchoError(f"{exchange.calls[0]} {KEY} {SECRET} {PASSPHRASE}")
+
+    monkeypatch.setattr(connection, "read_answer", fail)
+    exchange.register(case.method, case.target.partition("?")[0], answer(value=case.answer))
+    shown = shown_by(lambda: case.call(LNMarketsClient(exchange.options, CREDENTIALS)), caplog)
+    assert told
+    assert not [canary for canary in (*CANARIES, *told) if canary in shown]
+
+
+def test_message_without_a_secret_beside_a_code_with_one_is_still_shown(exchange: Exchange) -> None:
+    said = {"message": "Unknown key", "code": f"K_{KEY.upper()}"}
+    exchange.register("GET", "/v3/account", answer(status=401, value=said, headers={}))
     with pytest.raises(Rejected) as raised:
-        LNMarketsClient(OPTIONS, CREDENTIALS).account()
+        LNMarketsClient(exchange.options, CREDENTIALS).account()
     assert raised.value.details["exchangeMessage"] == "Unknown key"
     assert raised.value.details["exchangeCode"] == WITHHELD
 
@@ -117,6 +136,12 @@ ODD = 'Päss <"&w0rd> 1/2'
         html.escape(ODD),
         ODD.encode().hex(),
         base64.b64encode(ODD.encode()).decode(),
+        quote_plus(ODD),
+        json.dumps(ODD),
+        json.dumps(ODD, ensure_ascii=False),
+        base64.b64encode(f"{ODD}:x".encode()).decode(),
+        base64.b64encode(f"x:{ODD}:x".encode()).decode(),
+        base64.urlsafe_b64encode(f"xy{ODD}".encode()).decode(),
         f"starts with {ODD[:8]}...",
         f"ends with ...{ODD[-8:]}",
     ],
@@ -125,13 +150,32 @@ def test_a_secret_is_found_in_any_form(text: str) -> None:
     assert repeats(text, [ODD])
 
 
+@pytest.mark.parametrize("secret", ["hunter21", "ÿþÿþÿþ", "two  words"])
+@pytest.mark.parametrize("before", ["", "x", "xy", "xyz"])
+def test_a_short_secret_is_found_inside_of_base64(secret: str, before: str) -> None:
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        assert repeats(f"token {encode(f'{before}{secret}:z'.encode()).decode()}", [secret])
+
+
+@pytest.mark.parametrize("spaces", ["  ", "\t", "\u00a0 "])
+def test_a_secret_is_found_with_its_spaces_as_they_are_and_as_they_are_shown(spaces: str) -> None:
+    credentials = SecureCredentials("key", "secret", f"red{spaces}fox{spaces}jumps")
+    for told in (credentials.reveal_passphrase(), "red fox jumps", f"red{spaces}fox\njumps"):
+        body = json.dumps({"message": f"no passphrase: {told}"}).encode()
+        assert said(body, credentials, {}) == {"message": WITHHELD}
+
+
 @pytest.mark.parametrize(
     ("text", "secret", "found"),
     [
         ("the latest price", "test", False),
         ("passphrase test is wrong", "test", True),
         ("passphrase 'TEST'", "test", True),
+        ("passphrase=red+fox&x", "red fox", True),
+        (r'passphrase "a\"b\\c"', r'a"b\c', True),
+        (r"passphrase t\u00e4t\u00e4", "t\u00e4t\u00e4", True),
         ("anything", "", False),
+        ("the passphrase", "pass", False),
         ("1234567", "12345678", False),
         ("x-12345678-y", "12345678", True),
     ],

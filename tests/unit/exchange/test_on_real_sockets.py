@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from axisor_executor.errors import ExchangeError, OutcomeUnknown, Rejected, Unavailable
-from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, names
-from axisor_executor.exchange.transport import FRESH_SECONDS, READ_FRESH_SECONDS, Transport
+from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, connection, names
+from axisor_executor.exchange.transport import FRESH_SECONDS, READ_FRESH_SECONDS, NoReply, Request, Transport
 from tests.unit.exchange.calls import CASES, Case
 from tests.unit.exchange.samples import ACCOUNT, CREDENTIALS, SECRET, TRADE_ID, state, trade_json
 from tests.unit.exchange.wire import Peer, Server, answering, http
@@ -114,6 +116,46 @@ def test_bytes_on_the_wire_are_the_bytes_signed(case: Case, connect: Connect) ->
         digest = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest()
         assert headers["lnm-access-signature"] == base64.b64encode(digest).decode()
     assert set(headers) == expected
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("GET", "/v3/account", {"X-Key": "a\r\nX-More: b"}),
+        Request("GET", "/v3/account", {"X-Key\nX-More": "b"}),
+        Request("GET", "/v3/account\r\nX-More: b", {}),
+        Request("GET", "/v3/account HTTP/1.1", {}),
+        Request("GET", "/v3/account", {"X-Key": "\u2603"}),
+    ],
+    ids=["value", "name", "target", "space", "not Latin"],
+)
+def test_request_with_more_than_its_own_lines_is_never_written(
+    request_: Request, wires: Transport, connect: Connect
+) -> None:
+    with Server(answering(MINE, MINE)) as server:
+        reading(connect(server))
+        request_ = replace(request_, url=server.url + request_.url)
+        outcome = wires.exchange(request_, timeout=5, connect_timeout=5)
+        assert isinstance(outcome, NoReply)
+        assert outcome.unsent
+        reading(connect(server))
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://127.0.0.1:8089", "127.0.0.1:8089"),
+        ("http://api.example:80", "api.example"),
+        ("https://api.example", "api.example"),
+        ("https://api.example.:443", "api.example"),
+        ("https://api.example:80", "api.example:80"),
+        ("http://[::1]:80", "[::1]"),
+        ("http://[::1]:8089", "[::1]:8089"),
+    ],
+)
+def test_host_is_named_without_the_port_that_goes_without_saying(origin: str, host: str) -> None:
+    assert connection.Connection(origin, ssl.create_default_context, time.monotonic).host == host
 
 
 # The deadline
@@ -321,13 +363,31 @@ def test_reset_before_the_request_is_unknown_unless_nothing_was_written_yet(conn
         assert (server.connections, server.requests) == (1, [])
 
 
+def test_writing_that_breaks_may_have_written(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(self: socket.socket, data: bytes) -> None:
+        self.send(data[:100])
+        raise ConnectionResetError
+
+    monkeypatch.setattr(socket.socket, "sendall", break_off)
+    with Server(say_nothing) as server, pytest.raises(OutcomeUnknown):
+        closing(connect(server))
+
+
+def test_nobody_listening_any_more_is_unavailable(connect: Connect, clock: Clock) -> None:
+    with Server(answering(MINE)) as server:
+        reading(connect(server))
+    clock.ahead += FRESH_SECONDS + 0.1
+    with pytest.raises(Unavailable):
+        closing(connect(server))
+
+
 @pytest.mark.parametrize("call", [closing, reading])
 def test_nobody_listening_is_unavailable(call: Callable[[LNMarketsClient], Any], connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unavailable) as raised:
         call(connect(f"http://127.0.0.1:{port}"))
-    assert raised.value.details == {"cause": "ConnectionError"}
+    assert raised.value.details == {"cause": "ConnectionRefusedError"}
 
 
 def test_no_answer_to_connecting_is_unavailable_in_the_time_to_connect(
@@ -466,6 +526,53 @@ def test_answer_beyond_its_length_spoils_the_connection_not_the_next_answer(part
         assert server.connections == 2
 
 
+def test_surplus_over_tls_spoils_the_connection_too(server_tls: ssl.SSLContext, trusting: Transport) -> None:
+    sent = threading.Event()
+
+    def say_too_much(peer: Peer) -> None:
+        peer.read()
+        peer.send(MINE)
+        peer.send(http({**ACCOUNT, "username": "somebody else"}))
+        sent.set()
+        peer.wait_for_close()
+
+    with Server(say_too_much, answering(MINE), tls=server_tls) as server:
+        reading(over_tls(server, trusting))
+        assert sent.wait(5)
+        assert reading(over_tls(server, trusting)).value.username == ACCOUNT["username"]
+        assert server.connections == 2
+
+
+def test_call_that_is_interrupted_leaves_its_answer_to_nobody(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupt(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    with Server(answering(MINE, MINE)) as server:
+        client = connect(server)
+        reading(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(connection, "read_answer", interrupt)
+            with pytest.raises(Interrupt):
+                reading(client)
+        assert reading(client).value.id
+        assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def test_connections_to_many_exchanges_are_not_all_kept(connect: Connect) -> None:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Server(answering(*[MINE] * (1 + (n == 16))))) for n in range(17)]
+        for server in servers:
+            reading(connect(server))
+        assert servers[0].client_closed.wait(5)
+        reading(connect(servers[16]))
+        assert [server.connections for server in servers] == [1] * 17
+
+
 def test_ended_thread_leaves_no_connection_open(wires: Transport, connect: Connect) -> None:
     with Server(answering(MINE)) as server:
         thread = threading.Thread(target=lambda: reading(connect(server)))
@@ -509,12 +616,12 @@ def test_redirect_is_not_followed(status: str, connect: Connect) -> None:
         assert elsewhere.connections == 0
 
 
-def test_cookies_are_neither_kept_nor_sent(connect: Connect, wires: Transport) -> None:
+def test_cookies_are_neither_kept_nor_sent(connect: Connect) -> None:
     with Server(answering(http(ACCOUNT, Set_Cookie="session=someone; Path=/"), CLOSED)) as server:
         reading(connect(server))
         closing(connect(server))
+    assert len(server.requests) == 2
     assert not [request for request in server.requests if b"cookie" in request.lower()]
-    assert len(wires._session().cookies) == 0
 
 
 def test_environment_sets_neither_proxy_nor_login_nor_trust(
@@ -546,7 +653,7 @@ def test_name_that_does_not_exist_is_unavailable(connect: Connect, monkeypatch: 
         closing(connect("http://exchange.invalid"))
 
 
-@pytest.mark.parametrize("host", ["a" * 64, "a..b", "-", "1.2.3.4.5"])
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "-", "1.2.3.4.5", "127.0.0.1:99999"])
 def test_host_that_is_no_name_is_unavailable(host: str, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(name: str, *args: object, **kwargs: object) -> Any:
         name.encode("idna")
@@ -695,7 +802,7 @@ def test_unknown_certificate_is_unavailable_and_sees_no_request(
     with Server(answering(CLOSED), tls=server_tls) as server:
         with pytest.raises(Unavailable) as raised:
             closing(over_tls(server, wires))
-        assert raised.value.details == {"cause": "SSLError"}
+        assert raised.value.details == {"cause": "SSLCertVerificationError"}
     assert server.requests == []
 
 

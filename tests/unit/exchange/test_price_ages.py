@@ -32,6 +32,11 @@ class Model:
         self.date_resolution = SECOND
         self.is_redis_away = False
         self.has_room = True
+        self.redis_takes = SECOND // 4
+        self.longest_lag = 3 * SECOND
+        self.jobs: list[Callable[[], None]] = []
+        self.sent: list[int] = []
+        self.came: dict[Decimal, int] = {}
         self.true_instants: list[int] = []
         self.arrivals: list[int] = []
         self.keys: dict[str, tuple[Any, int]] = {}
@@ -41,19 +46,27 @@ class Model:
 
     def fetch(self) -> Answer[Ticker]:
         """Ask the exchange. Prices count up, so that each tells which one it is; 0 can't be."""
+        self.sent.append(self.now)
         self.pass_some_time(SECOND)
         if not self.has_room:
             raise Throttled("no room")
         self.arrivals.append(self.now)
-        lag = self.chance.randint(0, 3 * SECOND)
+        lag = self.chance.randint(0, self.longest_lag)
         self.true_instants.append(self.now - lag)
         shown = self.now + self.exchange_ahead
         answer = Answer(
             Ticker(Decimal(len(self.true_instants)), Decimal(1), _instant(shown - lag)),
             _instant(shown // self.date_resolution * self.date_resolution),
         )
+        self.run_some()
         self.pass_some_time(SECOND)
+        self.came[answer.value.last_price] = self.now
         return answer
+
+    def run_some(self) -> None:
+        """Let some of the machines do what they want to do in the background."""
+        while self.jobs and self.chance.random() < 0.5:
+            self.jobs.pop(self.chance.randrange(len(self.jobs)))()
 
     # As Redis
 
@@ -92,9 +105,9 @@ class Model:
         return ":".join(parts)
 
     def ask(self, call: Callable[[Any], Any]) -> Any:
-        self.pass_some_time(SECOND // 4)
+        self.pass_some_time(self.redis_takes)
         answer = None if self.is_redis_away else call(self)
-        self.pass_some_time(SECOND // 4)
+        self.pass_some_time(self.redis_takes)
         return answer
 
 
@@ -130,10 +143,20 @@ class Pipeline:
 class Machine:
     """A process with a monotonic clock of its own."""
 
-    def __init__(self, model: Model, ahead: int) -> None:
+    def __init__(self, model: Model, ahead: int, *, asks_ahead: bool = False) -> None:
         self.model, self.ahead = model, ahead
         self.board = PriceBoard(model, "lnmarkets", "https://exchange")  # type: ignore[arg-type]
-        self.ticker = SharedTicker(model.fetch, board=self.board, clock=self.clock, pause=self.pause)
+        self.ticker = SharedTicker(
+            model.fetch,
+            board=self.board,
+            in_background=model.jobs.append if asks_ahead else None,
+            clock=self.clock,
+            pause=self.pause,
+        )
+
+    def price(self, max_age: float) -> tuple[Decimal, float]:
+        """Return a price; nobody else would go on while it is waited for."""
+        return self.ticker.fresh_price(max_age, 15.0 if self.ticker._flight is None else 0.0)
 
     def clock(self) -> float:
         return (self.model.now + self.ahead) / SECOND
@@ -155,16 +178,22 @@ seeds = st.integers(0, 2**32)
 WAITS = (0, 0, 1000, SECOND // 10, SECOND // 2, 2 * SECOND)
 
 
-@given(seeds, st.sampled_from(RESOLUTIONS), skews, skews, st.tuples(skews, skews, skews))
+@given(seeds, st.sampled_from(RESOLUTIONS), skews, skews, st.tuples(skews, skews, skews), st.booleans())
 def test_no_age_is_too_low_by_more_than_the_exchange_leaves_open(
-    seed: int, resolution: int, exchange_ahead: int, redis_ahead: int, machines_ahead: tuple[int, int, int]
+    seed: int,
+    resolution: int,
+    exchange_ahead: int,
+    redis_ahead: int,
+    machines_ahead: tuple[int, int, int],
+    asks_ahead: bool,
 ) -> None:
     chance = Random(seed)
     model = Model(chance, exchange_ahead, redis_ahead)
     model.date_resolution = resolution
-    machines = [Machine(model, ahead) for ahead in machines_ahead]
+    machines = [Machine(model, ahead, asks_ahead=asks_ahead) for ahead in machines_ahead]
     for _ in range(30):
         model.now += chance.choice(WAITS)
+        model.run_some()
         model.is_redis_away = chance.random() < 0.2
         model.has_room = chance.random() < 0.7
         machine = chance.choice(machines)
@@ -172,7 +201,7 @@ def test_no_age_is_too_low_by_more_than_the_exchange_leaves_open(
             machine.die_in_turn()
         limit = chance.choice([0.5, 2.0, 5.0, 60.0])
         with suppress(StaleData, Unavailable):
-            price, age = machine.ticker.fresh_price(limit)
+            price, age = machine.price(limit)
             true_age = (model.now - model.true_instants[int(price) - 1]) / SECOND
             assert age <= limit
             assert true_age < age + resolution / SECOND + 1e-4  # floats of the monotonic clock
@@ -189,6 +218,24 @@ def test_all_machines_together_ask_once_a_second(
         model.now += chance.choice(WAITS)
         chance.choice(machines).ticker.fresh_price(60)
     assert all(later - earlier >= 0.998 * SECOND for earlier, later in pairwise(model.arrivals))
+
+
+@given(seeds, skews, st.tuples(skews, skews, skews))
+def test_machines_that_ask_ahead_ask_once_a_second_and_serve_no_price_for_longer(
+    seed: int, redis_ahead: int, machines_ahead: tuple[int, int, int]
+) -> None:
+    chance = Random(seed)
+    model = Model(chance, 0, redis_ahead)
+    model.redis_takes, model.longest_lag = SECOND // 1000, 0
+    machines = [Machine(model, ahead, asks_ahead=True) for ahead in machines_ahead]
+    for _ in range(100):
+        model.now += chance.choice((0, 1000, SECOND // 10, SECOND // 4))
+        model.run_some()
+        begun = model.now
+        with suppress(Unavailable):  # it would have to wait
+            price, _ = chance.choice(machines).price(60)
+            assert begun - model.came[price] <= 1.1 * SECOND  # and it took a little until it was posted
+    assert all(later - earlier >= 0.998 * SECOND for earlier, later in pairwise(model.sent))
 
 
 def test_a_taken_ticker_is_as_old_as_it_is() -> None:

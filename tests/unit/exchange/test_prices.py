@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
 from axisor_executor.errors import AxisorError, Rejected, StaleData, Throttled, Unavailable
 from axisor_executor.exchange import Answer, LNMarketsClient, SharedTicker, Ticker
-from tests.unit.exchange.samples import BASE_URL, DATE, OPTIONS, TICKER
+from axisor_executor.exchange.own_thread import OwnThread
+from axisor_executor.exchange.prices import KNOWN_FETCHES, SPARE_SECONDS
+from axisor_executor.exchange.reading import Reading
+from axisor_executor.limits.pace import SECOND, Calls, Pace
+from tests.unit.exchange.samples import TICKER
+from tests.unit.exchange.served import Exchange, answer
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 
@@ -134,10 +138,10 @@ def test_price_that_is_not_positive_is_refused(price: str, ticker: SharedTicker,
 @pytest.mark.parametrize("shown", [{"lastPrice": None}, {"lastPrice": "50000"}, {"time": None}, {}])
 def test_price_that_is_missing_is_refused(shown: dict[str, object]) -> None:
     body = {**TICKER, **shown} if shown else {}
-    with responses.RequestsMock() as exchange:
-        exchange.get(f"{BASE_URL}/v3/futures/ticker", json=body, headers={"Date": DATE})
+    with Exchange() as exchange:
+        exchange.register("GET", "/v3/futures/ticker", answer(value=body))
         with pytest.raises(StaleData) as raised:
-            SharedTicker(LNMarketsClient(OPTIONS, None).ticker).fresh_price(5)
+            SharedTicker(LNMarketsClient(exchange.options, None).ticker).fresh_price(5)
     assert raised.value.code == "price_invalid"
     assert raised.value.__context__ is None
 
@@ -323,3 +327,263 @@ def test_waiting_ends_at_the_deadline(ticker: SharedTicker, source: Source) -> N
             ticker.read(timeout=0.05)
         go_on.set()
         assert first.result(10)[1] == 0.5
+
+
+class Ahead:
+    """A ticker that is asked ahead, and knows how long that takes; in the background runs what is told to."""
+
+    def __init__(self) -> None:
+        self.clock, self.source = Clock(), Source()
+        self.takes = 0.125
+        self.asked_at: list[float] = []
+        self.jobs: list[Callable[[], None]] = []
+        self.source.meanwhile = self.take_time
+        self.ticker = SharedTicker(self.source, 1.0, in_background=self.jobs.append, clock=self.clock)
+        self.ticker.read()
+        for _ in range(KNOWN_FETCHES):
+            self.wait_until_begun()
+            self.land()
+
+    def take_time(self) -> None:
+        self.asked_at.append(self.clock.now)
+        self.clock.now += self.takes
+
+    def wait_until_begun(self) -> None:
+        for _ in range(1000):
+            if self.jobs:
+                return
+            self.clock.now += 2**-7
+            assert self.price() == Decimal(self.source.price)
+        raise AssertionError("nothing begins")
+
+    def land(self) -> None:
+        self.jobs.pop()()
+        assert self.jobs == []
+
+    def price(self, timeout: float = 10) -> Decimal:
+        return self.ticker.fresh_price(60, timeout)[0]
+
+    def price_that_is_waited_for(self) -> Decimal:
+        """Ask in another thread, which has to wait until the flight lands."""
+        flight = self.ticker._flight
+        assert flight is not None
+        with ThreadPoolExecutor(1) as pool:
+            task = pool.submit(self.price)
+            for _ in range(5000):
+                if flight._condition._waiters:  # type: ignore[attr-defined]
+                    break
+                threading.Event().wait(0.002)
+            self.land()
+            return task.result(10)
+
+
+@pytest.fixture
+def ahead() -> Ahead:
+    return Ahead()
+
+
+def test_next_ticker_is_asked_for_when_the_last_one_was_asked_for_a_reuse_time_ago(ahead: Ahead) -> None:
+    due = ahead.asked_at[-1] + 1.0 + SPARE_SECONDS
+    ahead.clock.now = due - 0.001
+    ahead.price()
+    assert ahead.jobs == []
+    ahead.clock.now = due + 0.001
+    ahead.price()
+    ahead.land()
+    assert ahead.asked_at[-1] == due + 0.001
+    ahead.clock.now += 0.5
+    assert ahead.price() == Decimal("50000.5")
+    assert len(ahead.asked_at) == KNOWN_FETCHES + 2
+
+
+def test_old_price_serves_while_the_next_one_is_on_its_way(ahead: Ahead) -> None:
+    ahead.wait_until_begun()
+    asked, ahead.source.price = ahead.source.asked, "60000"
+    prices: list[Decimal] = []
+    ahead.source.meanwhile = lambda: prices.extend(ahead.price() for _ in range(1000))
+    ahead.land()
+    assert prices == [Decimal("50000.5")] * 1000
+    assert ahead.price() == 60_000
+    assert ahead.source.asked == asked + 1
+    assert ahead.jobs == []
+
+
+def test_old_price_serves_no_longer_than_without(ahead: Ahead) -> None:
+    come_at = ahead.asked_at[-1] + ahead.takes
+    ahead.wait_until_begun()
+    ahead.clock.now = come_at + 1.0
+    assert ahead.price(timeout=0) == Decimal("50000.5")
+    ahead.clock.now = come_at + 1.001
+    asked = ahead.source.asked
+    with pytest.raises(Unavailable, match="was not there"):
+        ahead.price(timeout=0)
+    assert ahead.source.asked == asked
+    ahead.source.price = "60000"
+    assert ahead.price_that_is_waited_for() == 60_000
+    assert ahead.source.asked == asked + 1
+
+
+def test_where_nobody_asks_nothing_is_fetched(ahead: Ahead) -> None:
+    asked = ahead.source.asked
+    ahead.clock.now += 1000
+    assert ahead.jobs == []
+    ahead.price()
+    assert ahead.source.asked == asked + 1
+    assert ahead.jobs == []
+
+
+def test_fetch_that_took_longer_than_usual_has_the_next_one_later(ahead: Ahead) -> None:
+    ahead.takes = 0.5
+    ahead.wait_until_begun()
+    ahead.land()
+    come_at = ahead.clock.now
+    ahead.wait_until_begun()
+    assert come_at + 1.0 + SPARE_SECONDS - 0.125 <= ahead.clock.now <= come_at + 1.0 + SPARE_SECONDS - 0.125 + 2**-7
+
+
+def test_as_long_as_it_is_not_known_how_long_a_fetch_takes_the_next_one_begins_just_before_it_is_needed() -> None:
+    clock, source = Clock(), Source()
+    jobs: list[Callable[[], None]] = []
+    source.meanwhile = lambda: setattr(clock, "now", clock.now + 0.5)  # it has to connect
+    ticker = SharedTicker(source, 1.0, in_background=jobs.append, clock=clock)
+    ticker.read()
+    clock.now += 0.95
+    ticker.read()
+    assert jobs == []
+    clock.now += 0.02
+    ticker.read()
+    assert len(jobs) == 1
+
+
+def test_budget_of_one_call_a_second_always_has_room_for_what_is_asked_ahead(ahead: Ahead) -> None:
+    pace, calls = Pace.per_second(1.0), Calls()
+    waited: list[float] = []
+
+    def enter() -> None:
+        began, place = ahead.clock.now, 0
+        while (turn := calls.ask(pace, "protect", int(ahead.clock.now * SECOND), SECOND // 4, place)).after > 0:
+            assert turn.place
+            place = turn.place
+            ahead.clock.now += turn.after / SECOND
+        waited.append(ahead.clock.now - began)
+        ahead.take_time()
+
+    ahead.source.meanwhile = enter
+    for _ in range(100):
+        ahead.wait_until_begun()
+        ahead.land()
+    assert max(waited) == 0
+
+
+def test_failure_ahead_is_told_only_to_those_who_have_no_price(ahead: Ahead) -> None:
+    ahead.takes = 0.0625
+    ahead.wait_until_begun()
+    over = ahead.asked_at[-1] + 0.125 + 1.0
+    ahead.source.failure = Unavailable("down", retry_after=3)
+    ahead.land()
+    failed_at, asked = ahead.clock.now, ahead.source.asked
+    assert failed_at < over
+    assert ahead.price() == Decimal("50000.5")
+    assert ahead.jobs == []
+    ahead.clock.now = over + 0.001
+    for _ in range(100):
+        with pytest.raises(Unavailable, match="down") as raised:
+            ahead.price()
+        assert raised.value is not ahead.source.failure
+    ahead.source.failure = None
+    ahead.clock.now = failed_at + 0.5
+    assert ahead.source.asked == asked
+    assert ahead.price() == Decimal("50000.5")
+    assert ahead.source.asked == asked + 1
+
+
+def test_after_a_failure_ahead_it_is_tried_again_while_the_old_price_serves(ahead: Ahead) -> None:
+    ahead.takes = 0.75
+    for _ in range(KNOWN_FETCHES):
+        ahead.wait_until_begun()
+        ahead.land()
+    ahead.wait_until_begun()
+    ahead.takes = 0.0
+    ahead.source.failure = Unavailable("down")
+    ahead.land()
+    failed_at, ahead.source.failure = ahead.clock.now, None
+    ahead.wait_until_begun()
+    assert 0.5 <= ahead.clock.now - failed_at < 0.51
+    ahead.land()
+
+
+def test_failure_ahead_reaches_those_who_wait(ahead: Ahead) -> None:
+    ahead.wait_until_begun()
+    ahead.clock.now += 1
+    ahead.source.failure = Rejected("no", status=403)
+    with pytest.raises(Rejected) as raised:
+        ahead.price_that_is_waited_for()
+    assert raised.value is not ahead.source.failure
+
+
+def test_without_room_to_ask_ahead_an_older_price_within_the_limit_serves(ahead: Ahead) -> None:
+    ahead.wait_until_begun()
+    ahead.source.failure = Throttled("no room", retry_after=0.4)
+    ahead.clock.now += 1
+    assert ahead.price_that_is_waited_for() == Decimal("50000.5")
+    assert ahead.price() == Decimal("50000.5")
+    with pytest.raises(Throttled):
+        ahead.ticker.fresh_price(1)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), SystemExit(1), ZeroDivisionError()])
+def test_nothing_comes_out_of_the_background(failure: BaseException, ahead: Ahead) -> None:
+    ahead.wait_until_begun()
+    ahead.source.failure = failure
+    ahead.land()
+    ahead.source.failure = None
+    ahead.clock.now += 2
+    assert ahead.price() == Decimal("50000.5")
+
+
+def test_where_nothing_can_run_in_the_background_those_who_have_no_price_ask(ahead: Ahead) -> None:
+    def refuse(_: Callable[[], None]) -> None:
+        assert ahead.ticker._flight is not None
+        refused.append(ahead.ticker._flight)
+        raise RuntimeError("can't start new thread")
+
+    refused: list[Future[Reading]] = []
+    ahead.ticker._in_background = refuse
+    asked = ahead.source.asked
+    while ahead.source.asked == asked:
+        ahead.clock.now += 2**-7
+        assert ahead.price() == Decimal("50000.5")
+    assert refused
+    # Who had begun to wait may come again: this is no mistake of its own.
+    assert {type(flight.exception(0)) for flight in refused} == {Unavailable}
+
+
+def test_forgotten_price_does_not_come_back_with_what_is_under_way(ahead: Ahead) -> None:
+    ahead.wait_until_begun()
+
+    def move_meanwhile() -> None:
+        ahead.source.meanwhile = lambda: None
+        ahead.source.price = "60000"
+        ahead.ticker.forget()
+        assert ahead.price() == 60_000
+        ahead.source.price = "50000.5"
+
+    ahead.source.meanwhile = move_meanwhile
+    ahead.land()
+    assert ahead.price() == 60_000
+
+
+def test_own_thread_serves_a_ticker(source: Source) -> None:
+    clock = Clock()
+    ticker = SharedTicker(source, 1.0, in_background=OwnThread("axisor-ticker"), clock=clock)
+    ticker.read()
+    source.meanwhile = lambda: setattr(clock, "now", clock.now + 0.5)
+    clock.now += 1.5
+    ticker.read()
+    clock.now += 0.97
+    asking: list[str] = []
+    source.meanwhile = lambda: asking.append(threading.current_thread().name)
+    ticker.read()
+    flight = ticker._flight
+    assert flight is None or flight.result(10)
+    assert asking == ["axisor-ticker"]

@@ -12,7 +12,7 @@ import pytest
 from axisor_executor.exchange import FundingFee, Page, Trade
 from axisor_executor.exchange.answers import account, isolated, market
 from axisor_executor.exchange.answers.fields import UnreadableAnswer, decode, list_of, page_of
-from tests.unit.exchange.samples import FEE, decoded, state, trade_json
+from tests.unit.exchange.samples import FEE, TICKER, decoded, state, trade_json
 
 
 def test_running_trade_is_read_field_by_field() -> None:
@@ -52,6 +52,7 @@ def test_running_trade_is_read_field_by_field() -> None:
         closed_at=None,
         client_id="run-1",
         sum_cash_in=570,
+        sum_cash_in_margin=500,
     )
 
 
@@ -105,8 +106,15 @@ def test_trade_with_junk_in_a_field_is_unreadable(name: str, junk: Any) -> None:
         return
     if junk is True and name == "running":
         return
+    if isinstance(junk, str) and name == "clientId":
+        return
     with pytest.raises(UnreadableAnswer):
         isolated.trade(decoded(trade_json(**{name: junk})))
+
+
+@pytest.mark.parametrize("client_id", ["", "a\x00b", "\ud800", "a\nb", "\u202e", "x" * 600])
+def test_client_id_is_whatever_another_program_has_made_it(client_id: str) -> None:
+    assert isolated.trade(decoded(trade_json(clientId=client_id))).client_id == client_id
 
 
 NULLABLE = {"entryPrice", "entryMargin", "exitPrice", "filledAt", "closedAt", "clientId"}
@@ -148,11 +156,35 @@ def test_whole_amounts_may_be_written_in_any_way(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", "Infinity", "-Infinity", "1e999999999", "1e99999999999999999999", "9" * 5000, '"1"', "1.5"]
+    "text",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999999999",
+        "1e99999999999999999999",
+        "9" * 5000,
+        '"1"',
+        "1.5",
+        "1e-3000000",
+        "0e-3000000",
+    ],
 )
 def test_amounts_that_are_none_are_unreadable(text: str) -> None:
     with pytest.raises(UnreadableAnswer):
         account.account(decode(b'{"id":"a","username":"b","balance":' + text.encode() + b"}"))
+
+
+@pytest.mark.parametrize("text", ["1e-401", "-1e-3000000", "0e-3000000", f"50000.{'0' * 401}"])
+def test_more_decimals_than_a_number_can_have_are_unreadable(text: str) -> None:
+    """It would take seconds and megabytes to write them down."""
+    with pytest.raises(UnreadableAnswer, match=r"^lastPrice is not what it should be$"):
+        market.ticker({**TICKER, "lastPrice": decode(text.encode())})
+
+
+def test_all_that_a_double_can_show_are_read() -> None:
+    ticker = market.ticker(decoded({**TICKER, "index": 50_000.12345678901, "fundingRate": 5e-324}))
+    assert (ticker.index, ticker.funding_rate) == (Decimal("50000.12345678901"), Decimal("5e-324"))
 
 
 def test_fees_and_pages() -> None:

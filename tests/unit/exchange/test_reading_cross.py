@@ -151,11 +151,22 @@ FIELDS = [
 def test_what_lacks_a_field_or_has_junk_in_it_is_unreadable(read: Any, sample: Any, name: str) -> None:
     row = sample()
     del row[name]
-    with pytest.raises(UnreadableAnswer, match=name):
-        read(decoded(row))
+    if name != "clientId":
+        with pytest.raises(UnreadableAnswer, match=name):
+            read(decoded(row))
     for junk in JUNK:
+        if name == "clientId" and isinstance(junk, str):
+            continue
         with pytest.raises(UnreadableAnswer):
             read(decoded(sample(**{name: junk})))
+
+
+def test_client_id_is_whatever_another_program_has_made_it_or_none() -> None:
+    for client_id in ("", "a\x00b", "\ud800", "\u202e", "x" * 600):
+        assert cross.order(decoded(order_json(clientId=client_id))).client_id == client_id
+    without = order_json()
+    del without["clientId"]
+    assert cross.order(decoded(without)) == cross.order(decoded(order_json(clientId=None)))
 
 
 def test_transfers_and_fees() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import socket
 from collections.abc import Iterator
 
 import pytest
-import responses
 
 from axisor_executor.errors import CredentialsError, Unavailable
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, UnsentRequest
@@ -23,11 +23,13 @@ def client() -> LNMarketsClient:
 
 
 @pytest.fixture(autouse=True)
-def exchange() -> Iterator[responses.RequestsMock]:
-    """An exchange at which nothing arrives."""
-    with responses.RequestsMock() as mock:
-        yield mock
-        assert len(mock.calls) == 0
+def nothing_leaves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No exchange's name is looked up, and nothing is connected to."""
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given) or [])
+    monkeypatch.setattr(socket.socket, "connect", lambda *given: asked.append(given))
+    yield
+    assert asked == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

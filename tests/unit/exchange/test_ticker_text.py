@@ -49,6 +49,18 @@ def test_what_is_written_is_read(
     assert read_ticker(write_ticker(answer, asked), NOW) == (answer, asked)
 
 
+@pytest.mark.parametrize("rate", ["1.2345678901234567e-05", "-1e-25", "0.1234567890123456789012345", "-0.01", "0"])
+def test_decimals_that_only_inform_are_rounded_before_they_keep_a_price_from_being_shared(rate: str) -> None:
+    now = EPOCH + timedelta(microseconds=NOW)
+    exact = Answer(Ticker(Decimal("50000.5"), 50_000 + Decimal(rate), now, Decimal(rate), now), now)
+    ticker = read_ticker(write_ticker(exact, NOW), NOW)[0].value
+    assert ticker.last_price == Decimal("50000.5")
+    for read, meant in ((ticker.index, exact.value.index), (ticker.funding_rate, exact.value.funding_rate)):
+        assert read is not None
+        assert meant is not None
+        assert abs(read - meant) <= Decimal("1e-20")
+
+
 def test_prices_keep_their_digits() -> None:
     answer, asked = read_ticker(json.dumps(TEXT).encode(), NOW)
     assert (str(answer.value.last_price), str(answer.value.index)) == ("50000.5", "50001.25")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 
 __all__ = ["RateLimits"]
@@ -12,33 +13,34 @@ _ROOM = 10_000
 
 
 class RateLimits:
-    """A token bucket for each caller: `rate` requests a second, and as many at once."""
+    """A sliding window for each caller: `rate` requests in any second or, below 1, one in any longer time."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._buckets: dict[str, tuple[float, float]] = {}
-        """Tokens, and when there were so many."""
+        self._windows: dict[str, deque[float]] = {}
+        """When the requests were let in, oldest first."""
         self._forget_at = _ROOM
 
     def __len__(self) -> int:
         """Return how many callers are known."""
-        return len(self._buckets)
+        return len(self._windows)
 
     def wait(self, caller: str, rate: float) -> int:
-        """Take a token; 0 when there was one, else the seconds (rounded up) until there will be one."""
+        """Let a request in and return 0, or return the seconds (rounded up) until there is room for one."""
         now = self._monotonic()
-        room = max(1.0, rate)
-        tokens, at = self._buckets.get(caller, (room, now))
-        tokens = min(room, tokens + (now - at) * rate)
-        if tokens < 1:
-            self._buckets[caller] = (tokens, now)
-            return math.ceil((1 - tokens) / rate)
-        self._buckets[caller] = (tokens - 1, now)
-        if len(self._buckets) > self._forget_at:
-            self._forget(now - room / rate)
+        count = max(1, math.floor(rate))
+        begins = now - count / rate
+        window = self._windows.setdefault(caller, deque())
+        while window and window[0] <= begins:
+            window.popleft()
+        if len(window) >= count:
+            return math.ceil(window[-count] - begins)
+        window.append(now)
+        if len(self._windows) > self._forget_at:
+            self._forget(begins)
         return 0
 
     def _forget(self, before: float) -> None:
-        """Drop the buckets that nothing was taken from since then: they would be full."""
-        self._buckets = {caller: bucket for caller, bucket in self._buckets.items() if bucket[1] > before}
-        self._forget_at = max(_ROOM, 2 * len(self._buckets))
+        """Drop the callers who were not let in since then: their windows are empty."""
+        self._windows = {caller: window for caller, window in self._windows.items() if window[-1] > before}
+        self._forget_at = max(_ROOM, 2 * len(self._windows))

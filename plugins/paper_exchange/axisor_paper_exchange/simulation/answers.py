@@ -77,6 +77,7 @@ def trade(shown: engine.Trade, last: int) -> Trade:
         closed_at=None if shown.closed_at is None else instant(shown.closed_at),
         client_id=shown.client_id,
         sum_cash_in=shown.sum_cash_in_margin + shown.sum_cash_in_pl,
+        sum_cash_in_margin=shown.sum_cash_in_margin,
     )
 
 

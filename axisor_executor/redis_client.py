@@ -1,0 +1,110 @@
+"""The client with which everything here asks Redis: redis-py's, without what its pool does around each command."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+from redis.client import Pipeline
+from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
+
+SOCKET_TIMEOUT_SECONDS = 3.0
+AWAY_ERRORS = (redis.ConnectionError, redis.TimeoutError, OSError)
+"""What a Redis that is away or hangs looks like."""
+QUEUE_ERRORS = (redis.RedisError, OSError)
+"""What a Redis that is away, hangs or refuses looks like."""
+_REFUSED_IN_A_SCRIPT = "-READONLY "
+"""What a replica's refusal holds that came out of a script; before version 7 it begins as any other error does."""
+
+
+class NoMasterError(redis.ConnectionError):
+    """The server is a replica (by now): the master is elsewhere, and to be found by connecting anew."""
+
+
+class _Answers(redis.Redis):
+    """Takes a server that is no master for one that is away, so that whoever asks gives the connection up.
+
+    After a failover the old master may live on, and with it each connection that was open.
+    """
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        """Read an answer."""
+        try:
+            return super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        except ResponseError as refusal:
+            if isinstance(refusal, (ReadOnlyError, MasterDownError)) or _REFUSED_IN_A_SCRIPT in str(refusal):
+                raise NoMasterError(str(refusal)) from None
+            raise
+
+
+class _Pipeline(_Answers, Pipeline):
+    """A pipeline that does so, too."""
+
+
+class Client(_Answers):
+    """A client of many threads, which takes a connection that was used before as it is.
+
+    redis-py's pool asks the operating system whether the connection still stands, under a lock, and counts for metrics
+    that nobody reads; that takes longer than a short command. Here a connection that broke meanwhile is found by the
+    command, which the client's ``retry`` sends again on a new one. Pipelines go through the pool.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle: deque[Any] = deque()
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
+        """Return a pipeline."""
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command and return its answer."""
+
+        def ask(connection: Any) -> Any:
+            connection.send_command(*args)
+            return self.parse_response(connection, args[0], **options)
+
+        return self._ask(ask)
+
+    def execute_behind(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send commands at once, of which the first may wait, and return their answers: refusals as they are.
+
+        Redis goes on to the next one the moment that the one before is over, without asking whether the client is there
+        to be told.
+        """
+
+        def ask(connection: Any) -> list[Any]:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [self._answer(connection, command[0]) for command in commands]
+
+        answers: list[Any] = self._ask(ask)
+        return answers
+
+    def _answer(self, connection: Any, name: str) -> Any:
+        try:
+            return self.parse_response(connection, name)
+        except ResponseError as refusal:
+            return refusal
+
+    def _ask(self, ask: Callable[[Any], Any]) -> Any:
+        connection = self._taken()
+        try:
+            return connection.retry.call_with_retry(lambda: ask(connection), lambda _: connection.disconnect())
+        except ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()  # the answer may come yet, and would be taken for the next command's
+            raise
+        finally:
+            self._idle.append(connection)
+
+    def _taken(self) -> Any:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            pool: Any = self.connection_pool
+            return pool.get_connection()
+        return connection if connection.pid == os.getpid() else self._taken()  # after a fork it is the parent's

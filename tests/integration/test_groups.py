@@ -1,0 +1,354 @@
+"""The groups of one decision are independent: what becomes of one neither holds up nor ends what another is owed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import pytest
+
+from axisor_executor import interventions
+from axisor_executor.automation import (
+    Act,
+    Action,
+    AddMargin,
+    ClosePosition,
+    Decision,
+    Group,
+    OpenPosition,
+    SetStopLoss,
+    SpendGuards,
+    act,
+    wait,
+)
+from axisor_executor.credentials import SecureCredentials
+from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade
+from axisor_executor.exchange.base import Trade
+from axisor_executor.run.acting import Acting
+from axisor_executor.run.patience import Patience
+from axisor_executor.run.send import Sender
+from axisor_executor.settings import RetryPolicy
+from tests.harness.waiting import until
+from tests.harness.world import Account, World
+from tests.integration.puppet import CONFIG, Puppet, PuppetConfig
+
+WINDOW, MARGIN = 1.0, 0.2
+PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+OPENING = "POST /v3/futures/isolated/trade"
+CLOSING = "POST /v3/futures/isolated/trade/close"
+ADDING = "POST /v3/futures/isolated/trade/add-margin"
+AT_RISK = 45_900
+
+
+class GuardedConfig(SpendGuards, PuppetConfig):
+    """Nothing to configure but how much it may spend."""
+
+
+class Guarded(Puppet):
+    """A third party's handler whose config has the guards."""
+
+    config_model: ClassVar[Any] = GuardedConfig
+
+
+@pytest.fixture
+def puppet() -> Puppet:
+    return Guarded()
+
+
+def start(world: World, puppet: Puppet, policy: RetryPolicy = PATIENT, *, window: float = WINDOW) -> Account:
+    """Return an account on an exchange whose signatures live for ``window`` seconds."""
+    world.paper.settings(windowSeconds=window)
+    retries = dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), policy)
+    world.restart(puppet.plugin, retries=retries, signature_window_seconds=window, signature_margin_seconds=MARGIN)
+    return world.account()
+
+
+@pytest.fixture
+def account(world: World, puppet: Puppet) -> Account:
+    return start(world, puppet)
+
+
+@pytest.fixture
+def trades(world: World, account: Account) -> tuple[str, str]:
+    return world.open_trade(account), world.open_trade(account)
+
+
+def scope_all(world: World, account: Account, action: str, **config: Any) -> str:
+    """Make a guard of all trades of an account, which are all at risk."""
+    world.move_price(AT_RISK)
+    more = {"scope": "all", "margin_threshold": 90, **config}
+    return world.automation(account, "margin_guard", {"action": action, **more})
+
+
+def reduce_and_top_up(first: str, second: str) -> Act:
+    """Return the decision to reduce one trade to its half and to add margin to another."""
+    reopen = OpenPosition("buy", 50, Decimal(10), replaces=first)
+    groups = (
+        Group("reduce", (ClosePosition(first), reopen), first),
+        Group("top_up", (AddMargin(second, 100),), second),
+    )
+    return Act(groups=groups, action="both", lists_trades=True)
+
+
+def top_ups(*trades: str) -> Act:
+    groups = tuple(Group("top_up", (AddMargin(one, 100),), one) for one in trades)
+    return Act(groups=groups, action="top_up", lists_trades=True)
+
+
+def told(result: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """Return what a result tells of each trade: its status, and the code of its error."""
+    return {one["tradeId"]: (one["status"], one.get("error", {}).get("code")) for one in result["trades"]}
+
+
+def logged(world: World, trades: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return which of these trades the TradeLog has something of, but for how they were opened, and its status."""
+    rows = [row for row in world.trade_log() if row.action != "auto_entry_executed"]
+    return [(row.trade_id, row.status) for row in rows if row.trade_id in trades]
+
+
+class TestWhileOneIsUnknown:
+    """With signatures that outlive the test: nothing that was lost is ever proven not executed."""
+
+    @pytest.fixture
+    def account(self, world: World, puppet: Puppet) -> Account:
+        return start(world, puppet, window=60.0)
+
+    @pytest.fixture
+    def guard(self, world: World, account: Account, trades: tuple[str, str]) -> str:
+        return scope_all(world, account, "reduce_position", reduce_percentage=10)
+
+    def test_a_remainder_that_is_owed_is_opened(self, world: World, guard: str) -> None:
+        world.paper.add_fault("drop_before", route=CLOSING, count=1)
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        with world.changes() as changes:
+            lost = world.run(guard)
+            result = world.go_on(lost["executionId"])
+        assert changes.kinds == ["close", "open"]
+        assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile"), "for the other one"
+
+    def test_and_so_is_that_of_a_close_that_was_lost_too_but_is_seen(self, world: World, guard: str) -> None:
+        world.paper.add_fault("drop_after", route=CLOSING, count=1)
+        world.paper.add_fault("drop_before", route=CLOSING, count=1)
+        with world.changes() as changes:
+            lost = world.run(guard)
+            result = world.go_on(lost["executionId"])
+        assert changes.kinds == ["close", "open"]
+        assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile")
+
+    def test_a_remainder_that_can_not_be_opened_any_more_does_not_end_it(self, world: World, guard: str) -> None:
+        world.paper.add_fault("drop_before", route=CLOSING, count=1)
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        lost = world.run(guard)["executionId"]
+        world.storage.run("UPDATE axisor_actions SET created_at = {later} WHERE execution_id = ?", -301, lost)
+        world.make_older(lost, seconds=601)
+        world.storage.run("UPDATE user_exchange_accounts SET credentials = ?", {})
+        assert world.go_on(lost)["status"] == "waiting", "until that is known"
+
+
+class TestWhenOneCanNotGoOn:
+    @pytest.fixture
+    def automation_id(self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]) -> str:
+        puppet.decision = reduce_and_top_up(*trades)
+        return world.automation(account, "puppet", CONFIG)
+
+    @pytest.mark.parametrize("fault", ["the reopen is not processed", "the answer to the close is lost"])
+    def test_one_that_is_too_late_is_no_end_of_the_others(
+        self,
+        world: World,
+        account: Account,
+        automation_id: str,
+        trades: tuple[str, str],
+        fault: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        # The job's time is up as soon as the first trade is closed.
+        monkeypatch.setattr(Patience, "_is_late", lambda *_: bool(world.trade(account, trades[0])["closed"]))
+        if fault == "the reopen is not processed":
+            world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        else:
+            world.paper.add_fault("drop_after", route=CLOSING, count=1)
+        with world.changes() as changes:
+            begun = world.run(automation_id)
+            assert begun["status"] == "waiting"
+            result = world.go_on(begun["executionId"])
+        assert changes.kinds == ["close", "open"]
+        assert told(result) == {trades[0]: ("completed", None), trades[1]: ("failed", "expired")}
+        assert "half_done_reduce" not in world.alerts
+
+    def test_nor_is_a_mistake_in_another(
+        self, world: World, automation_id: str, trades: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        find = Sender._target
+
+        def trip(sender: Sender, action: Action, acting: Acting) -> Trade | Any:
+            if action.kind == "add_margin":
+                raise ValueError("a mistake")
+            return find(sender, action, acting)
+
+        monkeypatch.setattr(Sender, "_target", trip)
+        world.paper.add_fault("drop_after", route=CLOSING, count=1)
+        with world.changes() as changes:
+            begun = world.run(automation_id)
+            assert (begun["status"], begun["waitingFor"]) == ("waiting", "reconcile")
+            result = world.go_on(begun["executionId"])
+        assert changes.kinds == ["close", "open"]
+        assert told(result) == {trades[0]: ("completed", None), trades[1]: ("failed", "internal_error")}
+
+    def test_keys_that_fail_in_between_keep_a_remainder_owed(
+        self, world: World, account: Account, automation_id: str, trades: tuple[str, str]
+    ) -> None:
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        with world.changes() as changes:
+            begun = world.run(automation_id)["executionId"]
+            world.storage.run("UPDATE user_exchange_accounts SET credentials = ? WHERE id = ?", {}, account.id)
+            held = world.go_on(begun)
+            assert (held["status"], held["waitingFor"], world.alerts) == ("waiting", "paused", ["half_done_reduce"])
+            row = world.written(account)
+            world.storage.run("UPDATE user_exchange_accounts SET credentials = ? WHERE id = ?", row, account.id)
+            assert world.go_on(begun)["status"] == "completed"
+        assert sorted(changes.kinds) == ["add_margin", "close", "open"]
+
+    def test_what_is_uncertain_is_gone_on_with_when_a_person_has_it_tried_again(
+        self, world: World, automation_id: str, trades: tuple[str, str]
+    ) -> None:
+        world.paper.add_fault("drop_after", route=CLOSING, count=1)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        with world.changes() as changes:
+            lost = world.run(automation_id)["executionId"]
+            # An hour has passed in which the exchange could not be asked.
+            world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -3_700)
+            world.make_older(lost, seconds=3_700)
+            world.paper.add_fault("status_before", status=503)
+            assert told(world.go_on(lost)) == {
+                trades[0]: ("uncertain", "uncertain"),
+                trades[1]: ("failed", "expired"),
+            }
+            world.paper.clear_faults()
+            world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -1)
+            interventions.retry(world.storage, lost, max_age_seconds=300)
+            assert told(world.go_on(lost))[trades[0]] == ("completed", None)
+        assert changes.kinds == ["close", "open"]
+
+
+class TestLost:
+    def test_one_attempt_each_ends_none_of_them(self, world: World, puppet: Puppet) -> None:
+        account = start(
+            world, puppet, RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+        )
+        trades = [world.open_trade(account) for _ in range(3)]
+        world.paper.add_fault("drop_before", route=CLOSING, count=3)
+        with world.changes() as changes:
+            lost = world.run(scope_all(world, account, "close_position"))
+            result = world.settle(lost["executionId"])
+        assert told(result) == dict.fromkeys(trades, ("completed", None))
+        assert (changes.kinds, len(changes.sent)) == (["close"] * 3, 6)
+
+    def test_one_whose_tries_are_spent_is_told_and_not_sent_again(self, world: World, puppet: Puppet) -> None:
+        account = start(
+            world, puppet, RetryPolicy(tries=2, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+        )
+        trades = (world.open_trade(account), world.open_trade(account))
+        puppet.decision = top_ups(*trades)
+        for _ in range(2):
+            world.paper.add_fault("drop_before", route=ADDING, count=1)
+            world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        with world.changes() as changes:
+            lost = world.run(world.automation(account, "puppet", CONFIG))
+            result = world.settle(lost["executionId"])
+        assert told(result) == {trades[0]: ("failed", "not_executed"), trades[1]: ("completed", None)}
+        assert changes.kinds == ["add_margin"]
+        assert sorted(logged(world, trades)) == sorted([(trades[0], "exchange_error"), (trades[1], "success")])
+
+    def test_a_late_effect_of_an_attempt_is_known_whichever_step_it_is_of(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        protected = world.open_trade(account)
+        puppet.decision = act(SetStopLoss(protected, Decimal(48_000)), OpenPosition("buy", 10, Decimal(10)))
+        world.paper.add_fault("drop_before", route=OPENING, count=2)
+        lost = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        until(lambda: world.go_on(lost) and len(world.actions(lost)) == 3)
+        first, second = world.actions(lost)[1:]
+        assert (first.status, second.status) == ("rejected", "unknown")
+        assert first.client_id == second.client_id
+        keys = account.paper
+        credentials = SecureCredentials(keys.key, keys.secret, keys.passphrase)
+        late = NewTrade("market", "buy", 10, Decimal(10), client_id=first.client_id)
+        LNMarketsClient(ExchangeOptions("paper", world.paper.url), credentials).open_trade(late)
+        with world.changes() as changes:
+            assert world.go_on(lost)["status"] == "completed"
+        assert changes.sent == []
+
+
+class TestRejectedBefore:
+    """One was refused by a plan, and another is decided on by the plans that follow."""
+
+    @pytest.fixture
+    def waiting(self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]) -> str:
+        puppet.decision = top_ups(*trades)
+        world.paper.add_fault("status_before", route=ADDING, status=400, count=1)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=2)
+        begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        assert world.go_on(begun)["status"] == "waiting"
+        return str(begun)
+
+    def test_it_is_told_and_not_sent_again(self, world: World, waiting: str, trades: tuple[str, str]) -> None:
+        with world.changes() as changes:
+            result = world.go_on(waiting)
+        assert told(result) == {trades[0]: ("failed", "exchange_rejected"), trades[1]: ("completed", None)}
+        assert len(changes.sent) == 1
+        assert logged(world, trades) == [(trades[0], "exchange_error"), (trades[1], "success")]
+        assert world.alerts == ["api_error"]
+
+    @pytest.mark.parametrize("decision", [wait("not_any_more"), ValueError("a plugin's mistake")])
+    def test_also_where_nothing_more_is_done(
+        self, world: World, puppet: Puppet, waiting: str, trades: tuple[str, str], decision: Decision | Exception
+    ) -> None:
+        puppet.decision = decision
+        result = world.go_on(waiting)
+        assert (result["status"], told(result)[trades[0]]) == ("failed", ("failed", "exchange_rejected"))
+        assert logged(world, trades)[0] == (trades[0], "exchange_error")
+
+    def test_a_person_has_it_decided_anew(
+        self, world: World, puppet: Puppet, waiting: str, trades: tuple[str, str]
+    ) -> None:
+        world.go_on(waiting)
+        interventions.retry(world.storage, waiting, max_age_seconds=300)
+        with world.changes() as changes:
+            result = world.go_on(waiting)
+        assert told(result) == dict.fromkeys(trades, ("completed", None))
+        assert len(changes.sent) == 1
+
+
+class TestDoneBefore:
+    """One was done by a plan without a list of trades, and the next is decided on without it."""
+
+    @pytest.fixture
+    def groups(self, trades: tuple[str, str]) -> tuple[Group, ...]:
+        return tuple(Group("top_up", (AddMargin(one, 100),), one) for one in trades)
+
+    def begin(self, world: World, account: Account, puppet: Puppet, groups: tuple[Group, ...], **config: Any) -> str:
+        """Have the first done and the second wait."""
+        puppet.decision = Act(groups=groups, action="top_up")
+        world.paper.add_fault("latency", route=ADDING, count=1, seconds=0)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        begun = world.run(world.automation(account, "puppet", {**CONFIG, **config}))
+        assert begun["status"] == "waiting"
+        return str(begun["executionId"])
+
+    def test_what_has_nothing_left_to_be_done_is_no_matter_for_the_spend_guards(
+        self, world: World, account: Account, puppet: Puppet, groups: tuple[Group, ...]
+    ) -> None:
+        begun = self.begin(world, account, puppet, groups, cooldown_seconds=60)
+        puppet.decision = Act(groups=groups[:1], action="top_up")
+        result = world.go_on(begun)
+        assert told(result) == {groups[0].trade_id: ("completed", None)}
+
+    def test_the_result_lists_both(
+        self, world: World, account: Account, puppet: Puppet, groups: tuple[Group, ...]
+    ) -> None:
+        begun = self.begin(world, account, puppet, groups)
+        puppet.decision = Act(groups=groups[1:], action="top_up")
+        result = world.go_on(begun)
+        assert told(result) == {group.trade_id: ("completed", None) for group in groups}
+        assert "tradeId" not in result
