@@ -160,6 +160,8 @@ def _tell(stack: Stack) -> None:
     where = "" if folder.path == Path(DEFAULT_FOLDER).absolute() else f" --dir {shlex.quote(str(folder.path))}"
     lines = ["", f"Everything runs: {len(standing['parts'])} parts, on {standing['mode']}, state in {folder.path}", ""]
     lines.append(f"Exchange   {standing['exchange']}")
+    if problem := stack.redis_problem():
+        lines.append(f"Redis      {problem}; jobs are taken, and carried out when it is back")
     if not stack.has_accounts():
         lines.append("Accounts   none yet; see: axisor-executor accounts add --help")
     if standing["http"]:

@@ -21,7 +21,7 @@ DIED_SECONDS = 600.0
 """For so long, a worker that has fallen silent counts as a problem; then its place has been taken, or never will be."""
 
 
-@router.get("/healthz", status_code=204, include_in_schema=False)
+@router.api_route("/healthz", methods=["GET", "HEAD"], status_code=204, include_in_schema=False)
 async def alive() -> Response:
     """Say that this process answers, and nothing else."""
     return Response(status_code=204)

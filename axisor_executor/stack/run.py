@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from axisor_executor import accounts, runtime
+from axisor_executor import accounts, runtime, standing
 from axisor_executor.embedded import Guard, PrivateRedis
 from axisor_executor.embedded.paper import Paper
 from axisor_executor.errors import AxisorError
@@ -106,6 +106,11 @@ class Stack:
             if tokens.listed(self._runtime.storage):
                 return None
         return tokens.create(self._runtime.storage, FIRST_TOKEN, tokens.SCOPES)[0]
+
+    def redis_problem(self) -> str | None:
+        """Return why Redis doesn't answer; ``None``: it does."""
+        problem: str | None = self._runtime and standing.redis(self._runtime.queue).get("problem")
+        return problem
 
     def has_accounts(self) -> bool:
         """Return whether there is an exchange account to act on."""

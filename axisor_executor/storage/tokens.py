@@ -61,10 +61,12 @@ def create(
         days: how long it is valid; without an end if left out.
 
     Raises:
-        AxisorError: the user is blank (400, ``invalid_request``): what was to be bound must not come out unbound.
+        AxisorError: the name or the user is blank (400, ``invalid_request``): nobody could tell what the token is for,
+            and what was to be bound must not come out unbound.
     """
-    if user_id is not None and not user_id.strip():
-        raise AxisorError("the user of a token must not be blank", code="invalid_request", status=400)
+    for what, given in (("name", name), ("user", user_id)):
+        if given is not None and not given.strip():
+            raise AxisorError(f"the {what} of a token must not be blank", code="invalid_request", status=400)
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     text = f"axisor_{token_id}_{secret}"
     with storage.write():

@@ -227,6 +227,13 @@ def test_other_peoples_redis_and_database(stack: Up, redis_url: str, postgres_ur
     assert all(f"export {name}=" in environment for name in (*given, "AXISOR_QUEUE_PREFIX"))
     assert redis_url in stack.run("status").stdout, "also where the shell knows none of it"
 
+    with socket.create_server(("127.0.0.1", 0)) as nobodys:
+        port = nobodys.getsockname()[1]
+    away = stack.start("--paper", "--port", "0", **{**given, "REDIS_URL": f"redis://:Canary-9@127.0.0.1:{port}"})
+    assert re.search(rf"^Redis +can't be reached: .*:{port}", away, re.MULTILINE)
+    assert "Canary-9" not in away
+    assert stack.end(signal.SIGTERM) == 0, stack.shown
+
     other = Up(stack.folder.parent / "other")
     refused = other.run("up", "--paper", "--port", "0", **given)
     assert refused.returncode == 1

@@ -127,8 +127,9 @@ def test_openapi_and_unknown_paths_need_any_token(api: Api) -> None:
     assert "GET" in client("PUT", "/api/switches").headers["Allow"]
 
 
-def test_healthz_is_open_and_says_nothing(base: str) -> None:
-    answer = Client(base, None)("GET", "/healthz")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_healthz_is_open_and_says_nothing(base: str, method: str) -> None:
+    answer = Client(base, None)(method, "/healthz")
     assert (answer.status_code, answer.content) == (204, b"")
 
 

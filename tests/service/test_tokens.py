@@ -138,3 +138,11 @@ def test_a_blank_user_is_no_binding(world: World, user: str) -> None:
         tokens.create(world.storage, "one", ["read"], user_id=user)
     assert caught.value.code == "invalid_request"
     assert tokens.listed(world.storage) == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t"])
+def test_a_blank_name_is_none(world: World, name: str) -> None:
+    with pytest.raises(AxisorError, match="the name of a token") as caught:
+        tokens.create(world.storage, name, ["read"])
+    assert caught.value.code == "invalid_request"
+    assert tokens.listed(world.storage) == []
