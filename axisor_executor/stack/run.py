@@ -109,7 +109,9 @@ class Stack:
 
     def redis_problem(self) -> str | None:
         """Return why Redis doesn't answer; ``None``: it does."""
-        problem: str | None = self._runtime and standing.redis(self._runtime.queue).get("problem")
+        if self._runtime is None:
+            return None
+        problem: str | None = standing.redis(self._runtime.queue).get("problem")
         return problem
 
     def has_accounts(self) -> bool:
