@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dramatiq
+import peewee
 from dramatiq import Message
 from dramatiq.middleware import CurrentMessage
 
@@ -25,8 +26,11 @@ from axisor_executor.observe.logs import configure, say
 from axisor_executor.redis_client import QUEUE_ERRORS
 from axisor_executor.settings import Settings, load_settings, settings_warnings
 from axisor_executor.storage.connection import BROKEN
+from axisor_executor.storage.executions import Execution
 
 DATABASE_AWAY = (*BROKEN, StorageError)
+REFUSED = (peewee.DataError, peewee.IntegrityError)
+"""What a database says of what it is to write, however often; all else is its own, and may pass."""
 FIRST_PAUSE, SLOWEST_PAUSE = 0.1, 3.0
 
 
@@ -62,7 +66,8 @@ def _run(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         try:
             return _run_once(lane, args, kwargs)
         except DATABASE_AWAY as error:
-            say.warning(f"The database is away, trying again in {pause:g} s: {type(error).__name__}")
+            reason = runtime.current().storage.reason(error)
+            say.warning(f"A message waits for the database, trying again in {pause:g} s: {reason}")
             if stopping.wait(pause):
                 return _hand_back()
             pause = min(pause * 2, SLOWEST_PAUSE)
@@ -89,21 +94,41 @@ def _run_once(lane: Lane, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
     if len(args) == 1 and isinstance(args[0], str) and not kwargs:
         parts.executor.run(args[0])
         return
-    job = args[0] if len(args) == 1 and not kwargs else kwargs
-    message = CurrentMessage.get_current_message()
-    try:
-        execution, _ = parts.intake.take(
-            job, message_id=message.message_id if message else None, sent_at=_sent_at(message)
-        )
-    except StorageError:
-        raise
-    except AxisorError as error:
-        say.error(f"A message on queue {lane} is no job and was dropped: {error}")
+    execution = _take(lane, args[0] if len(args) == 1 and not kwargs else kwargs)
+    if execution is None:
         return
     if execution.lane == lane:
         parts.executor.run(execution.id)
     else:
         parts.intake.announce(execution)
+
+
+def _take(lane: Lane, job: Any) -> Execution | None:
+    """Return the execution of a job that stands in a message; ``None`` where it gets none.
+
+    Until it has one the job is nowhere else. So its message waits for a database that refuses everybody, and becomes a
+    dead letter where it is its own fault that there is no execution, or a mistake of ours.
+
+    Raises:
+        StorageError: the database is away, or can't take any job.
+    """
+    intake = runtime.current().intake
+    message: Any = CurrentMessage.get_current_message()  # none where an application calls the actor as a function
+    try:
+        execution, _ = intake.take(job, message_id=message.message_id if message else None, sent_at=_sent_at(message))
+        return execution
+    except StorageError:
+        raise
+    except AxisorError as error:
+        say.error(f"A message on queue {lane} is no job and was dropped: {error}")
+    except Exception as error:  # with whatever else, Dramatiq would acknowledge the message
+        if isinstance(error, peewee.PeeweeException) and not isinstance(error, REFUSED):
+            raise StorageError(intake.storage.reason(error), code="database_error") from None
+        if message is None:
+            raise
+        say.crash(f"A job on queue {lane} could not be taken, and its message became a dead letter")
+        message.fail()
+    return None
 
 
 def _sent_at(message: Message[Any] | None) -> datetime | None:

@@ -13,6 +13,7 @@ from axisor_executor.credentials.writing import format_to_write
 from axisor_executor.errors import NotFound, StorageError
 from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
+from axisor_executor.runtime import Runtime
 from axisor_executor.storage import accounts, executions
 from axisor_executor.storage.accounts import Account
 from axisor_executor.storage.connection import BROKEN, Storage
@@ -25,7 +26,7 @@ def enqueue(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
     """Take a job and return the id of its execution. From here on it will be carried out, exactly once.
 
     It is written to the database first; a Redis that is away only delays it. The same key with the same job returns
-    the first execution's id.
+    the first execution's id: so a caller who got no id, for whatever reason, enqueues again with the same key.
 
     Args:
         job: ``{"userId", "automationId", "action", "tradeId", "maxAge"}``; the last three may be absent.
@@ -34,12 +35,13 @@ def enqueue(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
     Raises:
         InvalidJob: the job is malformed; nothing was taken.
         IdempotencyConflict: the key was used for another job.
-        StorageError: the database can't be reached; nothing was taken.
+        StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``). The job may
+            have been taken and only the answer lost, so without a key, enqueueing it again may carry it out twice.
     """
-    intake = runtime.current().intake
-    execution, _ = intake.take(job, idempotency_key=idempotency_key)
+    parts = runtime.current()
+    execution = _taken(parts, job, idempotency_key)
     if execution.status == "queued":
-        intake.announce(execution)
+        parts.intake.announce(execution)
     return execution.id
 
 
@@ -55,7 +57,7 @@ def execute(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
         StorageError: as :func:`enqueue`.
     """
     parts = runtime.current()
-    execution, _ = parts.intake.take(job, idempotency_key=idempotency_key)
+    execution = _taken(parts, job, idempotency_key)
     try:
         parts.executor.run(execution.id, most=1)  # others' may be of types that only a worker has
         return get_result(execution.id)
@@ -63,6 +65,12 @@ def execute(job: Job | Mapping[str, Any], idempotency_key: str | None = None) ->
         # The job was taken: to raise now would make the caller repeat what a worker is going to carry out.
         say.warning(f"The database is away, execution {execution.id} goes on later: {type(error).__name__}")
         return shown(execution)
+
+
+def _taken(parts: Runtime, job: Job | Mapping[str, Any], idempotency_key: str | None) -> Execution:
+    with parts.storage.explained():
+        execution, _ = parts.intake.take(job, idempotency_key=idempotency_key)
+    return execution
 
 
 def get_result(execution_id: str, wait: float = 0.0) -> dict[str, Any]:
@@ -74,11 +82,12 @@ def get_result(execution_id: str, wait: float = 0.0) -> dict[str, Any]:
 
     Raises:
         NotFound: there is no such execution.
+        StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``).
     """
     storage = runtime.current().storage
     deadline, pause = time.monotonic() + wait, _FIRST_POLL
     while True:
-        with storage.connection():
+        with storage.explained(), storage.connection():
             found = executions.get(storage, execution_id)
         if found is None:
             raise NotFound(f"Execution {execution_id} not found", code="execution_not_found")
@@ -120,9 +129,10 @@ def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureC
         NotFound: no such account of this user, or no active one.
         AxisorError: several accounts are active (400, ``several_active_accounts``).
         CredentialsError: missing, blank or unreadable.
+        StorageError: as :func:`get_result`.
     """
     parts = runtime.current()
-    with parts.storage.connection():
+    with parts.storage.explained(), parts.storage.connection():
         say.debug(f"Getting credentials for user {user_id} and account {account_id or '(active)'}")
         if account_id is None:
             account = accounts.active_account(parts.storage, user_id)
@@ -145,11 +155,12 @@ def set_user_credentials(
         CredentialsError: one of the three is blank or can't be a header (``credentials_missing``,
             ``credentials_invalid``); nothing was written.
         SettingsError: no encryption key is set.
+        StorageError: as :func:`get_result`; store them again.
     """
     given = SecureCredentials(key, secret, passphrase, is_testnet)
     del key, secret, passphrase  # an error below must not carry them in this frame
     parts = runtime.current()
-    with parts.storage.write():
+    with parts.storage.explained(), parts.storage.write():
         found = _account_of(parts.storage, user_id, account_id)
         written = write_credentials(
             given.reveal_key(),
@@ -178,9 +189,10 @@ def get_automation_config(automation_id: str) -> dict[str, Any]:
 
     Raises:
         NotFound: there is no such automation.
+        StorageError: as :func:`get_result`.
     """
     storage = runtime.current().storage
-    with storage.connection():
+    with storage.explained(), storage.connection():
         found = accounts.automation(storage, automation_id)
     if found is None:
         raise NotFound(f"Automation {automation_id} not found", code="automation_not_found")
@@ -209,8 +221,13 @@ def migrate_existing_automations(user_id: str) -> dict[str, Any]:
 
     Returns:
         ``{"success", "migratedCount", "errors"}``; without one active account success is false, and nothing changed.
+
+    Raises:
+        StorageError: as :func:`get_result`; call it again.
     """
-    done = bind_to_active(runtime.current().storage, user_id)
+    storage = runtime.current().storage
+    with storage.explained():
+        done = bind_to_active(storage, user_id)
     if done.problem is not None:
         return {"success": False, "migratedCount": 0, "errors": [done.problem]}
     if count := len(done.automation_ids):

@@ -301,6 +301,10 @@ class Queue:
         """Return whether Redis is the one that it was: neither wiped nor started anew, from whatever snapshot."""
         return self.broker.client.get(self._marker) == self._run_id()
 
+    def unmark(self) -> None:
+        """Set the marker so that it matches no Redis: one that refuses this refuses :meth:`mark_intact`, too."""
+        self.broker.client.set(self._marker, b"-")
+
     def mark_intact(self) -> None:
         """Set the marker that a wiped Redis loses together with the queue, and that a new one does not match."""
         self.broker.client.set(self._marker, self._run_id())
@@ -314,10 +318,10 @@ class Queue:
 
     def revive(self) -> None:
         """Put back at once what dead workers had taken (Dramatiq does so only now and then, by chance)."""
-        now, broker = current_millis(), self.broker
+        broker = self.broker
         names = [name for lane in ACTORS for name in (lane, dq_name(lane))]
-        before = (now - broker.heartbeat_timeout, now - broker.dead_message_ttl)
-        REVIVE.run(broker.client, (broker.keys(names[0]).heartbeats,), self.prefix, *before, *names)
+        ages = (broker.heartbeat_timeout, broker.dead_message_ttl)
+        REVIVE.run(broker.client, (broker.keys(names[0]).heartbeats,), self.prefix, current_millis(), *ages, *names)
 
     def sizes(self) -> dict[str, int]:
         """Return how many messages each lane's queue holds, those being worked on included."""

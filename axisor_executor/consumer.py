@@ -98,7 +98,7 @@ class LaneConsumer(_RedisConsumer):
         self.turned_at = time.monotonic()
         try:
             return self._next() or (self._next() if self._take() else None)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except QUEUE_ERRORS as error:  # as this one Dramatiq says it in a line, as any other in a traceback
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
     def _next(self) -> MessageProxy | None:

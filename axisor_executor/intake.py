@@ -103,7 +103,7 @@ class Intake:
                 executions.mark_sent(self.storage, one.id)
         except (StorageError, *BROKEN) as error:
             # The job was taken, and the queue knows: to raise now would make its sender send it again.
-            say.warning(f"Execution {one.id} may be sent twice: {type(error).__name__}: {error}")
+            say.warning(f"Execution {one.id} may be sent twice: {self.storage.reason(error)}")
 
     def _tell(self, tell: Callable[[str, Lane], None], one: Execution | Next) -> bool:
         """Return whether the queue was told of an execution. One that was away is not waited for by everybody."""
@@ -182,5 +182,5 @@ def _mean_the_same(one: Automation | None, other: Automation | None) -> bool:
 
 
 def _check_key(key: str | None) -> None:
-    if key is not None and not (isinstance(key, str) and 0 < len(key.strip()) <= MAX_KEY):
+    if key is not None and not (isinstance(key, str) and key.strip() and len(key) <= MAX_KEY):
         raise InvalidJob(f"the idempotency key must be a text of 1 to {MAX_KEY} characters", code="invalid_key")

@@ -85,7 +85,7 @@ def _owed(storage: Storage, found: Execution) -> list[LedgerAction]:
         return []
     _, outcomes = merged_outcomes(storage, found)
     last = [outcome.steps[-1] for outcome in outcomes if outcome.is_half_done]
-    return [step for step in last if step.plan_version == found.plan_version and step.status == "rejected"]
+    return [step for step in last if step.status == "rejected"]
 
 
 def _get(storage: Storage, execution_id: str) -> Execution:

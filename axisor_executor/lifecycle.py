@@ -6,6 +6,8 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
@@ -41,16 +43,17 @@ class Lifecycle(Middleware):
         self._stopped = threading.Event()
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        try:
-            parts = runtime.current().build()
-            _check_pool(parts.settings, worker.worker_threads)
-            queues = [lane for lane in ACTORS if lane in (worker.consumer_whitelist or ACTORS)]
-            key_ids = parts.vault.ring.key_ids
-            parts.presence.describe(threads=worker.worker_threads, queues=queues, key_ids=key_ids)
+        with _or_not_at_all():
+            self._boot(broker, worker)
+
+    def _boot(self, broker: Broker, worker: Worker) -> None:
+        parts = runtime.current().build()
+        _check_pool(parts.settings, worker.worker_threads)
+        queues = [lane for lane in ACTORS if lane in (worker.consumer_whitelist or ACTORS)]
+        key_ids = parts.vault.ring.key_ids
+        parts.presence.describe(threads=worker.worker_threads, queues=queues, key_ids=key_ids)
+        with parts.storage.explained():
             parts.presence.announce()
-        except AxisorError as error:
-            say.error(f"The worker can't start: {error}")
-            raise SystemExit(1) from None
         if not key_ids:
             _tell_no_key(parts.alerts)
         _open_connections(parts.storage, worker.worker_threads)
@@ -70,7 +73,8 @@ class Lifecycle(Middleware):
             broker.hand_on[thread.queue_name] = thread.handle_message
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002  Dramatiq's signature
-        threading.Thread(target=self._watch, args=(worker,), name="axisor-watch", daemon=True).start()
+        with _or_not_at_all():
+            threading.Thread(target=self._watch, args=(worker,), name="axisor-watch", daemon=True).start()
         types = ", ".join(sorted(runtime.current().registry.handlers)) or "none"
         say.info(f"Worker ready: {worker.worker_threads} threads, automation types: {types}")
 
@@ -92,7 +96,7 @@ class Lifecycle(Middleware):
         try:
             parts.presence.retire()
         except Exception as error:  # noqa: BLE001  a database that is away must not keep a worker from stopping
-            say.warning(f"This worker's row stays: {type(error).__name__}")
+            say.warning(f"This worker's row stays: {parts.storage.reason(error)}")
         parts.close()
         say.info("Worker stopped")
 
@@ -104,10 +108,24 @@ class Lifecycle(Middleware):
             replace_dead(worker)
             if time.monotonic() - announced > ANNOUNCE_SECONDS:
                 announced = time.monotonic()
+                parts = runtime.current()
                 try:
-                    runtime.current().presence.announce()
+                    parts.presence.announce()
                 except Exception as error:  # noqa: BLE001  the next one tries again
-                    say.warning(f"No sign of life could be written: {type(error).__name__}")
+                    say.warning(f"No sign of life could be written: {parts.storage.reason(error)}")
+
+
+@contextmanager
+def _or_not_at_all() -> Iterator[None]:
+    """End the process where the block fails: Dramatiq would log that, and go on with a worker that lacks a part."""
+    try:
+        yield
+    except AxisorError as error:
+        say.error(f"The worker can't start: {error}")
+        raise SystemExit(1) from None
+    except Exception as error:  # noqa: BLE001  a mistake of ours, or a machine that has no thread to give
+        say.crash(f"The worker can't start: {type(error).__name__}")
+        raise SystemExit(1) from None
 
 
 def _check_pool(settings: Settings, threads: int) -> None:

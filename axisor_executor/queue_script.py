@@ -49,17 +49,27 @@ if type(tokens) == 'number' and tokens > {MOST_TOKENS} then redis.call('LTRIM', 
 """)
 """Put a message on its queue, and ring. Arguments: its id, the message."""
 
+# Workers' clocks may differ by more than the time after which a silent one is dead. To a user who may not ask Redis for
+# its own it is a worker's all the same: that is better than a turn that is refused.
+NOW = """
+local function now(own)
+    local time = redis.pcall('TIME')
+    return time.err and tonumber(own) or time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+"""The time of Redis, in milliseconds since 1970. Argument: the worker's, where Redis does not tell its own."""
+
 # An id without a message was delivered twice, and is done with since. When nothing is in line any more, there is
 # nothing to wake anybody for either. A Redis that is full lets a script go on that has begun by removing something.
-TURN = Script("""
+TURN = Script(f"""{NOW}
 local line, messages, taken, heartbeats, bell = unpack(KEYS)
 local room, tokens = tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('SREM', taken, '', unpack(ARGV, 5))
 if #ARGV > 4 then redis.call('HDEL', messages, unpack(ARGV, 5)) end
-if ARGV[2] ~= '' then redis.call('ZADD', heartbeats, ARGV[2], ARGV[1]) end
-local answer, popped = {0, 0}, 0
+if ARGV[2] ~= '' then redis.call('ZADD', heartbeats, now(ARGV[2]), ARGV[1]) end
+local answer, popped = {{0, 0}}, 0
 while room > 0 do
-    local ids = redis.call('LPOP', line, room) or {}
+    local ids = redis.call('LPOP', line, room) or {{}}
     local missing = 0
     popped = popped + #ids
     if #ids > 0 then
@@ -86,9 +96,9 @@ return answer
 """)
 """Take a consumer's turn: what it is done with, then what it takes.
 
-Arguments: the worker's id, its sign of life (milliseconds since 1970, or nothing where it has shown one just now), how
-many messages it takes at most, how many tokens it was woken by, the ids of those that it is done with. Returned are how
-many it has now, how many are left in line, then ids and messages by turns.
+Arguments: the worker's id, its time as a sign of life (milliseconds since 1970, for ``now``; or nothing where it has
+shown one just now), how many messages it takes at most, how many tokens it was woken by, the ids of those that it is
+done with. Returned are how many it has now, how many are left in line, then ids and messages by turns.
 """
 
 # First in line: they have waited once already.
@@ -105,11 +115,12 @@ redis.pcall('LTRIM', bell, 0, {MOST_TOKENS} - 1)
 """Put back what a worker has taken and not begun, and ring. Arguments: the ids, in their order."""
 
 # It begins by removing something, see TURN; and it is refused by a replica even where nobody is dead.
-REVIVE = Script(f"""
-local namespace, dead_before, letters_before = unpack(ARGV, 1, 3)
+REVIVE = Script(f"""{NOW}
+local namespace, time = ARGV[1], now(ARGV[2])
+local dead_before, letters_before = time - ARGV[3], time - ARGV[4]
 local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', dead_before)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', dead_before)
-for i = 4, #ARGV do
+for i = 5, #ARGV do
     local line = namespace .. ':' .. ARGV[i]
     for _, worker in ipairs(dead) do
         local taken = namespace .. ':__acks__.' .. worker .. '.' .. ARGV[i]
@@ -131,8 +142,8 @@ end
 """Do what Dramatiq's maintenance does, for all queues and without KEYS, which a Redis may forbid.
 
 What dead workers had goes back to where it was taken from, ringing, and dead letters that are too old go. The key is
-that of the signs of life. Arguments: the namespace, since when a dead worker has shown none, since when a letter that
-is too old has been dead (milliseconds since 1970), the queues' names.
+that of the signs of life. Arguments: the namespace, the worker's time (milliseconds since 1970, for ``now``), for how
+long a dead worker has shown none, for how long a letter that is too old has been one (milliseconds), the queues' names.
 """
 
 HELD = Script("""

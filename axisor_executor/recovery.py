@@ -10,12 +10,13 @@ import redis
 
 from axisor_executor.automation import Lane
 from axisor_executor.broker import Queue
+from axisor_executor.errors import AxisorError
 from axisor_executor.ids import uuid7
 from axisor_executor.lanes import ACTORS
 from axisor_executor.observe import metrics
 from axisor_executor.observe.logs import say
 from axisor_executor.observe.metrics import PutBack
-from axisor_executor.redis_client import AWAY_ERRORS
+from axisor_executor.redis_client import QUEUE_ERRORS
 from axisor_executor.storage import executions, leases, leftover
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Next
@@ -66,13 +67,18 @@ class Recovery:
             self._thread.join(timeout=5)
 
     def look(self) -> int:
-        """Look once for everything, elected or not, and return how many executions were put back on the queue."""
+        """Look once for everything, elected or not, and return how many executions were put back on the queue.
+
+        Raises:
+            AxisorError: Redis is away or refuses (503, ``redis_unavailable``); the next look finds what is left.
+        """
         with self.storage.connection():
             try:
                 return self._look_for_due() + self._look()
-            except AWAY_ERRORS as error:
-                _say_away(error)
-                return 0
+            except QUEUE_ERRORS as error:
+                raise AxisorError(
+                    f"Redis, which has the queue, can't be used: {error}", code="redis_unavailable", status=503
+                ) from None
 
     def _loop(self) -> None:
         try:
@@ -95,8 +101,8 @@ class Recovery:
                 return
             self._ticks_until_look = max(round(self.every_seconds / TICK_SECONDS) - 1, 0)
             self._look()
-        except AWAY_ERRORS as error:
-            _say_away(error)
+        except QUEUE_ERRORS as error:
+            say.warning(f"Recovery can't use Redis: {type(error).__name__}: {error}")
             self._resign()
             self._elected, self._next_election = False, time.monotonic() + TERM_SECONDS
         self.watch()
@@ -145,6 +151,7 @@ class Recovery:
 
     def _look_after_marker(self) -> int:
         if not self.queue.is_intact():
+            self.queue.unmark()  # who may not write there, or only to a replica, forgets nothing either
             lost = leftover.forget_sent(self.storage)
             if lost:
                 say.warning(f"The queue in Redis is not the one that it was: {lost} executions are put back")
@@ -190,7 +197,3 @@ class Recovery:
             metrics.put_back.add(reason)
             count += 1
         return count
-
-
-def _say_away(error: Exception) -> None:
-    say.warning(f"Recovery can't reach Redis: {type(error).__name__}")

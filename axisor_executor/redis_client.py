@@ -5,19 +5,47 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self, cast
 
 import redis
 from redis.client import Pipeline
-from redis.exceptions import MasterDownError, ReadOnlyError, ResponseError
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import MasterDownError, ReadOnlyError, RedisError, ResponseError
+from redis.utils import HIREDIS_AVAILABLE
 
 SOCKET_TIMEOUT_SECONDS = 3.0
 AWAY_ERRORS = (redis.ConnectionError, redis.TimeoutError, OSError)
 """What a Redis that is away or hangs looks like."""
 QUEUE_ERRORS = (redis.RedisError, OSError)
 """What a Redis that is away, hangs or refuses looks like."""
+MOST_CONNECTIONS = 2**31
+"""Each thread has one. redis-py's own bound (100, since version 8) would look like a Redis that is away."""
 _REFUSED_IN_A_SCRIPT = "-READONLY "
 """What a replica's refusal holds that came out of a script; before version 7 it begins as any other error does."""
+_QUOTED = ", with args beginning with"
+"""What stands in front of the arguments, where a server quotes those of a command that it does not know."""
+
+
+class _Packer(HiredisRespSerializer):
+    """Packs commands with hiredis, which is handed numbers as texts.
+
+    A number it makes a text of itself, and there it crashes (3.5) where the handler of a signal raises meanwhile.
+    """
+
+    def pack(self, *command: Any) -> list[Any]:
+        """Return a command in the protocol's form."""
+        parts: list[Any] = [repr(part) if type(part) in (int, float) else part for part in command]
+        packed: list[Any] = super().pack(*parts)
+        return packed
+
+
+def _introduce(connection: Any) -> None:
+    """Do what comes first on each connection. The password is part of it, and no refusal may quote it."""
+    try:
+        connection.on_connect()
+    except RedisError as refusal:
+        refusal.args = (str(refusal).partition(_QUOTED)[0],)
+        raise
 
 
 class NoMasterError(redis.ConnectionError):
@@ -55,6 +83,23 @@ class Client(_Answers):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: deque[Any] = deque()
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """Return a client of the Redis at a URL; nothing connects yet.
+
+        It speaks RESP2, as redis-py did before version 8: RESP3 begins with a command that older servers and some
+        proxies refuse, and takes the password along.
+        """
+        client = super().from_url(
+            url,
+            protocol=2,
+            max_connections=MOST_CONNECTIONS,
+            redis_connect_func=_introduce,
+            command_packer=_Packer() if HIREDIS_AVAILABLE else None,
+            **options,
+        )
+        return cast("Self", client)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """Return a pipeline."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import cached_property
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from axisor_executor.broker import Queue
 from axisor_executor.credentials import Vault
@@ -26,6 +27,29 @@ from axisor_executor.storage.counts import Flusher
 from axisor_executor.storage.schema import migrate
 from axisor_executor.workers import Presence
 
+T_co = TypeVar("T_co", covariant=True)
+
+
+class part(Generic[T_co]):  # noqa: N801  as `property`
+    """A part of a runtime, made when it is first used; other threads that want it meanwhile wait.
+
+    From Python 3.12 on, ``functools.cached_property`` lets each of them make one. A part has others made: they share a
+    lock, which its thread may take again.
+    """
+
+    def __init__(self, make: Callable[[Any], T_co]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __get__(self, runtime: Runtime, owner: type[Runtime]) -> T_co:
+        name = self._make.__name__
+        with runtime._lock:
+            made = vars(runtime)  # where it is found from now on, without coming here
+            if name not in made:
+                made[name] = self._make(runtime)
+            found: T_co = made[name]
+            return found
+
 
 class Runtime:
     """A process's parts, each made when it is first used."""
@@ -44,7 +68,7 @@ class Runtime:
         self._storage = storage
         self._lock = threading.RLock()
 
-    @cached_property
+    @part
     def storage(self) -> Storage:
         """The database, with our tables brought up to date.
 
@@ -60,24 +84,24 @@ class Runtime:
             raise
         return storage
 
-    @cached_property
+    @part
     def registry(self) -> Registry:
         """The plugins."""
         if self._registry is not None:
             return self._registry
         return load(discover(), disabled=self.settings.disabled_plugins, required=self.settings.required_plugins)
 
-    @cached_property
+    @part
     def queue(self) -> Queue:
         """The queue."""
         return Queue(self.settings)
 
-    @cached_property
+    @part
     def vault(self) -> Vault:
         """The credentials."""
         return Vault.from_settings(self.settings)
 
-    @cached_property
+    @part
     def opener(self) -> Accounts:
         """Opens accounts."""
         return Accounts(
@@ -90,27 +114,27 @@ class Runtime:
             breakers=self.breakers,
         )
 
-    @cached_property
+    @part
     def shared(self) -> Shared:
         """What the processes share in Redis besides the queue."""
         return Shared(self.settings.redis_url, self.settings.queue_prefix)
 
-    @cached_property
+    @part
     def budget(self) -> Budget:
         """The rates at which the exchanges may be called."""
         return Budget(self.shared, self.settings)
 
-    @cached_property
+    @part
     def breakers(self) -> Breakers:
         """What holds calls back while an exchange is away or refuses an account's keys."""
         return Breakers(self.shared, self.settings, self.alerts.take)
 
-    @cached_property
+    @part
     def alerts(self) -> AlertDesk:
         """Takes alerts, and tells the observers."""
         return AlertDesk(self.shared, self.registry.tell_alert, cooldown_seconds=self.settings.alert_cooldown_seconds)
 
-    @cached_property
+    @part
     def presence(self) -> Presence:
         """This process's sign of life."""
         return Presence(self.storage, lease_seconds=self.settings.lease_seconds, counters=self._counters)
@@ -119,17 +143,17 @@ class Runtime:
         cache = self.vault.cache
         return {"cacheHits": cache.hits, "cacheMisses": cache.misses}
 
-    @cached_property
+    @part
     def flusher(self) -> Flusher:
         """Writes what this process counts for the metrics."""
         return Flusher(self.storage, counts)
 
-    @cached_property
+    @part
     def intake(self) -> Intake:
         """Takes jobs."""
         return Intake(self.settings, self.storage, self.registry, self.queue)
 
-    @cached_property
+    @part
     def executor(self) -> Executor:
         """Carries them out."""
         self.flusher.start()
@@ -137,7 +161,7 @@ class Runtime:
             self.settings, self.storage, self.registry, self.opener, self.presence, self.intake.wake, self.alerts
         )
 
-    @cached_property
+    @part
     def recovery(self) -> Recovery:
         """Puts back what was left behind."""
         watch = Watch(self.settings, self.storage, self.alerts)
@@ -145,8 +169,7 @@ class Runtime:
 
     def build(self) -> Runtime:
         """Make every part now: whatever is wrong with settings, database or plugins shows at once."""
-        with self._lock:
-            _ = (self.executor, self.recovery)
+        _ = (self.executor, self.recovery)
         return self
 
     def close(self) -> None:

@@ -45,10 +45,12 @@ def pause(
 
     Raises:
         InvalidJob: a scope other than ``all`` needs an id (400, ``invalid_scope``).
+        StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``): the switch may
+            be set by now. Pause again.
     """
     if (scope == "all") != (scope_id == ""):
         raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
-    with storage.connection():
+    with storage.explained(), storage.connection():
         scope_id = _as_stored(storage, scope, scope_id)
         switches.put(storage, scope, scope_id, mode, reason)
         out = actions.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
@@ -62,8 +64,12 @@ def pause(
 
 
 def resume(storage: Storage, scope: Scope, scope_id: str = "") -> bool:
-    """Take a switch away; what waited for it goes on at once. Return whether it was set."""
-    with storage.connection():
+    """Take a switch away; what waited for it goes on at once. Return whether it was set.
+
+    Raises:
+        StorageError: as :func:`pause`; resume again.
+    """
+    with storage.explained(), storage.connection():
         removed = switches.remove(storage, scope, _as_stored(storage, scope, scope_id))
     if removed:
         say.info(f"Switch removed: {scope} {scope_id}".rstrip(), mark="▶️")

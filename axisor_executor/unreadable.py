@@ -11,8 +11,16 @@ from typing import Any
 from dramatiq import Message
 from dramatiq.errors import DecodeError
 
-OPTIONS = {"redis_message_id", "eta"}
-"""The options that mean anything here. What Dramatiq makes of others, such as ``throws``, can end a worker thread."""
+from axisor_executor.lanes import ACTORS
+
+LONGEST_ID = 200
+"""Characters of a message's id, under which its execution is found again; far longer ones go into no index."""
+_OWN_ID = "redis_message_id"
+OPTIONS = {_OWN_ID, "eta"}
+"""The options that mean anything here. What Dramatiq makes of others, such as ``throws``, can end a worker thread.
+
+``eta`` is for delay queues. On a lane Dramatiq would keep the message, and with it a thread's place, until then.
+"""
 
 
 def read(data: bytes, *, queue_name: str, message_id: bytes) -> Message[Any] | None:
@@ -28,13 +36,14 @@ def read(data: bytes, *, queue_name: str, message_id: bytes) -> Message[Any] | N
         message.queue_name == queue_name
         and isinstance(message.actor_name, str)
         and isinstance(message.message_id, str)
+        and len(message.message_id) <= LONGEST_ID
         and isinstance(message.kwargs, dict)
         and isinstance(message.options, dict)
-        and isinstance(own_id := message.options.get("redis_message_id"), str)
+        and isinstance(own_id := message.options.get(_OWN_ID), str)
         and own_id.encode(errors="replace") == message_id
     )
     if not is_one:
         return None
-    for name in message.options.keys() - OPTIONS:
+    for name in message.options.keys() - ({_OWN_ID} if queue_name in ACTORS else OPTIONS):
         del message.options[name]
     return message

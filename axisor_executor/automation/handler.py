@@ -85,7 +85,7 @@ class AutomationHandler(ABC, Generic[ConfigT]):
             else ``"default"``.
         entries: those actions that open new risk; they are refused on an inactive account before anything is read.
         collapses: a job is dropped (``cancelled``, ``duplicate``) while one for the same automation, trade and
-            action waits that has not begun to decide.
+            action waits that has not begun, or is held with nothing sent yet.
         config_model: the pydantic model of the config.
         config_version: the version of the config's form; raise it with each change that older rows don't fit, and
             write the step from the one before into :meth:`upgrade_config`.

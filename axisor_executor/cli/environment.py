@@ -66,7 +66,7 @@ def database(settings: Settings, *, may_be_new: bool = False) -> Iterator[Storag
 
     Raises:
         SettingsError: DATABASE_URL is not set.
-        StorageError: it can't be reached.
+        StorageError: it can't be reached, fails in the block, or refuses what that asks.
     """
     from axisor_executor.errors import StorageError
     from axisor_executor.storage.connection import Storage
@@ -76,7 +76,7 @@ def database(settings: Settings, *, may_be_new: bool = False) -> Iterator[Storag
         raise StorageError(f"there is no file {file}; run: axisor-executor db init", code="tables_missing")
     storage = Storage(settings.require_database(), pool=settings.db_pool)
     try:
-        with storage.connection():
+        with storage.explained(), storage.connection():
             yield storage
     finally:
         storage.close()

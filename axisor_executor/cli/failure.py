@@ -52,5 +52,9 @@ def _database_error(error: Exception) -> AxisorError | None:
     """Return our error for one of the database's own, ``None`` for anything else."""
     if type(error).__module__.partition(".")[0] != "peewee":
         return None
+    from axisor_executor.storage.connection import BROKEN
+
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, BROKEN):
+        return StorageError(f"the database failed: {reason}", code="database_unavailable", status=503)
     return StorageError(f"the database refused: {reason}", code="database_error")

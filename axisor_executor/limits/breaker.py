@@ -376,8 +376,7 @@ class Breakers:
             self._version = reading.version
 
     def _adopt(self, openings: dict[str, Opening]) -> None:
-        # Whose automations or credentials are gone is never probed again.
-        for name in [name for name, one in openings.items() if self._now() - one.probed_at > DAY]:
+        for name in [name for name, one in openings.items() if self._is_forgotten(one)]:
             del openings[name]
             self._board.close(name)
         with self._lock:
@@ -392,6 +391,10 @@ class Breakers:
                     self._open[name] = OpenCircuit(opening, dict(at_once), at_once, is_shared=True)
 
     # -- small things
+
+    def _is_forgotten(self, opening: Opening) -> bool:
+        """Whether it is never probed again: its automations or credentials are gone."""
+        return self._now() - opening.probed_at > max(DAY, 2 * self._waits(opening)["default"])
 
     def _waits(self, opening: Opening) -> dict[Lane, float]:
         patience = self._patience[opening.kind]

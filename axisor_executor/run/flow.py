@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from axisor_executor.errors import AxisorError, CircuitOpen, Held, Throttled
@@ -56,6 +57,17 @@ class Suspend(Exception):
             return None
         shown = self.error.as_dict()
         return {**shown, "details": {**self.error.details, "halfDone": True}} if self.holds_half_done else shown
+
+
+def soonest(pauses: Sequence[Suspend]) -> Suspend:
+    """Return the shortest of the waits of a run's groups: none waits for another. A try is spent if any spends one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = min(pauses, key=lambda pause: pause.seconds)
+    found.spends_try = any(pause.spends_try for pause in pauses)
+    return found
 
 
 def crashed(error: Exception, *, account_name: str, account_id: str | None) -> AxisorError:

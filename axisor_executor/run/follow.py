@@ -19,8 +19,8 @@ from axisor_executor.errors import (
     Unavailable,
 )
 from axisor_executor.run.acting import Acting
-from axisor_executor.run.flow import Stop, Suspend, crashed, held_back, waits_for
-from axisor_executor.run.outcome import GroupOutcome, is_not_executed
+from axisor_executor.run.flow import Stop, Suspend, crashed, held_back, soonest, waits_for
+from axisor_executor.run.outcome import GroupOutcome
 from axisor_executor.run.patience import is_past
 from axisor_executor.run.send import Sender
 from axisor_executor.storage import actions
@@ -71,29 +71,26 @@ class Follower:
             Stop: it is too late to begin one, and none goes on later.
             LeaseLost: another run has the account.
         """
-        suspended: Suspend | None = None
+        pauses: list[Suspend] = []
         stopped: Stop | None = None
         for outcome in outcomes:
             try:
                 self._carry_out_group(run, outcome, acting)
             except Suspend as pause:
-                suspended = suspended or pause
+                pauses.append(pause)
             except Stop as stop:
                 stopped = stopped or stop
-        early = suspended or stopped
-        if early is not None:
-            raise early
+        if pauses:
+            raise soonest(pauses)
+        if stopped is not None:
+            raise stopped
 
     def _carry_out_group(self, run: Execution, outcome: GroupOutcome, acting: Acting) -> None:
         """Carry the steps out in order, and none behind one that was refused, superseded or is unknown."""
         for index, step in enumerate(outcome.steps):
-            current = step
-            if index > 0 and is_not_executed(step):
-                # Behind a close there is no deciding again: the remainder is owed, so the same step is planned anew.
-                current = actions.plan_again(self.storage, run, step)
-            if current.status == "confirmed":
+            if step.status == "confirmed":
                 continue
-            if current.status != "planned" or not self._carry_out_step(run, current, index, outcome, acting):
+            if step.status != "planned" or not self._carry_out_step(run, step, index, outcome, acting):
                 return
 
     def _carry_out_step(
@@ -107,7 +104,7 @@ class Follower:
         try:
             _check_deadline(self.storage, run, outcome, index)
             _check_same_user(outcome, acting)
-            return self.sender.send(run, step, acting, self.plan)
+            return self.sender.send(run, step, outcome.group.actions[step.step_index], acting, self.plan)
         except (Throttled, CircuitOpen) as error:
             raise held_back(error, half_done=index > 0) from None
         except (Unavailable, StaleData) as error:

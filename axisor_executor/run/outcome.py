@@ -60,8 +60,7 @@ class GroupOutcome:
     @property
     def is_owed(self) -> bool:
         """Whether it has begun and is not at its end: what is left binds, whatever has changed since."""
-        lost = self.status == "failed" and any(is_not_executed(step) for step in self.steps[1:])
-        return self.touched and (self.status == "open" or lost)
+        return self.touched and self.status == "open"
 
     @property
     def new_trade_id(self) -> str | None:
@@ -80,12 +79,8 @@ class GroupOutcome:
     @property
     def proven_not_executed(self) -> bool:
         """Whether it failed at its first step only because the request was shown never to have been carried out."""
-        return self.status == "failed" and len(self.steps) > 0 and is_not_executed(self.steps[0])
-
-
-def is_not_executed(step: LedgerAction) -> bool:
-    """Whether the step's request was proven never to have been carried out."""
-    return step.status == "rejected" and (step.error or {}).get("code") == NOT_EXECUTED
+        first = self.steps[0] if self.steps else None
+        return first is not None and first.status == "rejected" and (first.error or {}).get("code") == NOT_EXECUTED
 
 
 def outcomes_of(plan: Act, ledger: Iterable[LedgerAction], version: int) -> list[GroupOutcome]:

@@ -38,7 +38,6 @@ from axisor_executor.reconcile import baseline_of
 from axisor_executor.run import points
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.cross import call_cross, position_for
-from axisor_executor.run.outcome import present_plan
 from axisor_executor.run.reads import shown
 from axisor_executor.run.rehearse import rehearse
 from axisor_executor.storage import actions, sending
@@ -73,8 +72,12 @@ class Sender:
         self.live = live
         self.clock = clock
 
-    def send(self, run: Execution, planned: LedgerAction, acting: Acting, plan: Plan | None = None) -> bool:
+    def send(
+        self, run: Execution, planned: LedgerAction, decided: Action, acting: Acting, plan: Plan | None = None
+    ) -> bool:
         """Carry a planned action out; what became of it is committed before this returns or raises.
+
+        ``decided`` is what its plan has for it: what is planned of a reopen is as it was last tried.
 
         One of a dry run goes the same way up to its request, which is recorded instead of sent. A new ``plan`` hears
         what is confirmed, and sees to the commit: of what completes it, that is the commit of the end.
@@ -90,15 +93,17 @@ class Sender:
             Held, LeaseLost: nothing was sent.
         """
         if planned.dry_run:
-            return self._carry_out(run, planned, acting, plan)
+            return self._carry_out(run, planned, decided, acting, plan)
         self._require_live(planned)
         acting.gate.enter(mutating=True)  # before the timestamp is chosen: what is signed never waits
         try:
-            return self._carry_out(run, planned, acting, plan)
+            return self._carry_out(run, planned, decided, acting, plan)
         finally:
             acting.gate.withdraw(mutating=True)  # a probe of which nothing was sent is left to others
 
-    def _carry_out(self, run: Execution, planned: LedgerAction, acting: Acting, plan: Plan | None) -> bool:
+    def _carry_out(
+        self, run: Execution, planned: LedgerAction, decided: Action, acting: Acting, plan: Plan | None
+    ) -> bool:
         acting.reads.refresh(OLDEST_READ_SECONDS)
         target = self._target(planned.action, acting)
         if plan is not None and (planned.dry_run or (target is not None and _is_over(target))):
@@ -106,8 +111,9 @@ class Sender:
         if target is not None and _is_over(target):
             actions.deny(self.storage, run, planned, ALREADY_CLOSED, status="superseded", answer=shown(target))
             return False
-        prepared = self._prepared(run, planned, acting)
-        ready = planned if prepared is planned.action else dataclasses.replace(planned, action=prepared)
+        ready = planned
+        if isinstance(decided, OpenPosition) and decided.replaces is not None:
+            ready = dataclasses.replace(planned, action=prepare_reopen(decided, acting.reads.price_now()))
         self._check_clock(acting.client)
         about = Sending(
             timestamp_ms=int(self.clock() * 1000),
@@ -189,18 +195,10 @@ class Sender:
                 if trade.id == action.target:
                     return trade
         if isinstance(action, ClosePosition):
-            closed = acting.reads.finished(action.trade_id)
-            if closed is not None and _is_over(closed):
+            closed = _closed_for_good(action, acting)
+            if closed is not None:
                 return closed
         raise NotFound(f"Trade {action.target} is not running on account {acting.account.name}", code="trade_not_found")
-
-    def _prepared(self, run: Execution, planned: LedgerAction, acting: Acting) -> Action:
-        """Return the action as it can be sent now; a reopen as it was decided on, whatever was tried of it before."""
-        if isinstance(planned.action, OpenPosition) and planned.action.replaces is not None:
-            decided = present_plan(run).groups[planned.group_index].actions[planned.step_index]
-            assert isinstance(decided, OpenPosition)
-            return prepare_reopen(decided, acting.reads.price_now())
-        return planned.action
 
     def _check_punctual(self, ready: LedgerAction, timestamp_ms: int) -> None:
         """Send nothing when this thread was held up after the commit: the world has moved on since."""
@@ -228,15 +226,21 @@ def _is_over(target: Trade | CrossPosition) -> bool:
 
 def _closed_meanwhile(action: Action, acting: Acting) -> Trade | CrossPosition | None:
     """Return what a close was for, if it is closed without us; ``None`` where that can't be seen."""
-    target: Trade | CrossPosition | None = None
     try:
         if isinstance(action, ClosePosition):
-            target = acting.reads.finished(action.trade_id)
-        elif isinstance(action, CloseCrossPosition):
-            target = acting.reads.cross_position()
+            return _closed_for_good(action, acting)
+        position = acting.reads.cross_position() if isinstance(action, CloseCrossPosition) else None
     except AxisorError:
         return None
-    return target if target is not None and _is_over(target) else None
+    return position if position is not None and _is_over(position) else None
+
+
+def _closed_for_good(action: ClosePosition, acting: Acting) -> Trade | None:
+    """Return a close's trade if it is closed; ``None`` also where it was reduced, and goes on as another."""
+    found = acting.reads.finished(action.trade_id)
+    if found is None or not _is_over(found) or acting.reads.current_id(found.id) != found.id:
+        return None
+    return found
 
 
 def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:

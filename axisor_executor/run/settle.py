@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition
+from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition, SetStopLoss, SetTakeProfit
 from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, Throttled, Unavailable
 from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
@@ -15,8 +15,9 @@ from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
 from axisor_executor.run.reads import search, shown
-from axisor_executor.storage import accounts, actions
+from axisor_executor.storage import accounts, actions, executions, lineage
 from axisor_executor.storage.actions import LedgerAction
+from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 
 FIRST_LOOK_SECONDS = 1.0
@@ -46,7 +47,7 @@ class Settler:
         unanswered: Unavailable | None = None
         for sent in unsettled:
             try:
-                if not self._settle_one(sent):
+                if not self._settle_one(run, sent):
                     pending.append(sent)
             except Unavailable as error:
                 unanswered = error
@@ -64,7 +65,7 @@ class Settler:
         left = last + self.window_seconds + self.margin_seconds + 1.0 - datetime.now(UTC).timestamp()
         return left if left > 0 else SLOWEST_LOOK_SECONDS
 
-    def _settle_one(self, sent: LedgerAction) -> bool:
+    def _settle_one(self, run: Execution, sent: LedgerAction) -> bool:
         """Judge one action and commit it; return whether nothing more is to be found out."""
         try:
             verdict = self._look(sent)
@@ -76,13 +77,15 @@ class Settler:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         if verdict.outcome == "executed" and self._closed_by_another(sent, verdict):
             verdict = Verdict("superseded", "another execution closed it", verdict.evidence)
+        if verdict.outcome == "superseded":
+            verdict = _of_the_remainder(self.opener.storage, sent, verdict) or verdict
         if verdict.outcome == "unknown" and _too_old(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(
             f"Outcome of {sent.action.kind} on account {sent.account_id}: {verdict.outcome} ({verdict.reason})",
             mark="🔎",
         )
-        return commit(self.opener, sent, verdict)
+        return _commit(self.opener.storage, run, sent, verdict)
 
     def _closed_by_another(self, sent: LedgerAction, verdict: Verdict) -> bool:
         if isinstance(sent.action, CloseCrossPosition) and isinstance(verdict.evidence, CrossOrder):
@@ -105,7 +108,29 @@ class Settler:
         return judge(sent.action, sent.baseline or {}, observe(sent, acting), request, client_id=sent.client_id)
 
 
-def commit(opener: Accounts, sent: LedgerAction, verdict: Verdict) -> bool:
+def _of_the_remainder(storage: Storage, sent: LedgerAction, verdict: Verdict) -> Verdict | None:
+    """Judge what came to nothing because another execution has closed its trade to reduce it; ``None`` for all else.
+
+    It was meant for what is left of that trade, on which it is decided again. Nothing can come of the request itself
+    any more, however long it lives: the trade that it names is gone.
+    """
+    action, trade = sent.action, verdict.evidence
+    if not isinstance(action, (ClosePosition, SetStopLoss, SetTakeProfit)):
+        return None
+    if not isinstance(trade, Trade) or trade.state != "closed":
+        return None
+    # Two reduces of a trade, both of whose closes are not known, would wait for each other.
+    for_certain = isinstance(action, ClosePosition)
+    owing = lineage.unresolved(storage, sent.account_id, trade.id, but=sent.execution_id, for_certain=for_certain)
+    if owing is not None:
+        return Verdict("unknown", f"what execution {owing} makes of the trade's remainder is not known yet", trade)
+    now = lineage.current_id(storage, sent.account_id, trade.id)
+    if now != trade.id:
+        return Verdict("not_executed", f"the trade was closed to be reduced, and goes on as {now}", trade)
+    return None
+
+
+def _commit(storage: Storage, run: Execution, sent: LedgerAction, verdict: Verdict) -> bool:
     """Write a verdict into the ledger; return whether it is final (``uncertain`` is, and stays ``unknown`` there)."""
     status = 503 if verdict.outcome == "not_executed" else 504
     note: dict[str, Any] = {"status": status, "code": verdict.outcome, "message": verdict.reason}
@@ -113,16 +138,32 @@ def commit(opener: Accounts, sent: LedgerAction, verdict: Verdict) -> bool:
     match verdict.outcome:
         case "executed":
             opened = verdict.evidence.id if verdict.evidence and isinstance(sent.action, OpenPosition) else None
-            actions.settle(opener.storage, sent, "confirmed", answer=answer, new_trade_id=opened)
+            actions.settle(storage, sent, "confirmed", answer=answer, new_trade_id=opened)
         case "not_executed":
-            actions.settle(opener.storage, sent, "rejected", answer=answer, error=note)
+            _reject(storage, run, sent, answer, note)
         case "superseded":
-            actions.settle(opener.storage, sent, "superseded", answer=answer, error=note)
+            actions.settle(storage, sent, "superseded", answer=answer, error=note)
         case "uncertain":
-            actions.settle(opener.storage, sent, "unknown", error=note)
+            actions.settle(storage, sent, "unknown", error=note)
         case _:
-            actions.note(opener.storage, sent, note)
+            actions.note(storage, sent, note)
     return verdict.outcome != "unknown"
+
+
+def _reject(
+    storage: Storage, run: Execution, sent: LedgerAction, answer: dict[str, Any] | None, note: dict[str, Any]
+) -> None:
+    """Settle what was not executed. A first step is decided again; a later one is owed, and planned anew as it was.
+
+    Both in one commit: in between, nobody would see that it is owed.
+    """
+    if sent.step_index == 0:
+        actions.settle(storage, sent, "rejected", answer=answer, error=note)
+        return
+    with storage.write():
+        executions.hold(storage, run)
+        if actions.settle(storage, sent, "rejected", answer=answer, error=note):
+            actions.plan_again(storage, run, sent)
 
 
 def observe(sent: LedgerAction, acting: Acting) -> Observation:

@@ -41,8 +41,8 @@ class Standing:
 
     @property
     def owed(self) -> list[GroupOutcome]:
-        """The groups that have begun and are not at their end."""
-        return [one for one in self.outcomes if one.is_owed]
+        """The groups of all plans that have begun and are not at their end."""
+        return [one for one in self._all if one.is_owed]
 
     @property
     def is_decided(self) -> bool:
@@ -52,7 +52,7 @@ class Standing:
     @property
     def has_begun(self) -> bool:
         """Whether any plan has come to something that is to be told."""
-        return any(one.binds for one in [*self._older, *self.outcomes])
+        return any(one.binds for one in self._all)
 
     @property
     def kept(self) -> list[GroupOutcome]:
@@ -67,12 +67,16 @@ class Standing:
     @property
     def left(self) -> list[LedgerAction]:
         """The actions that are planned still, but for those behind one of which nobody knows what became of it."""
-        steps = [step for one in self.outcomes if one.status != "uncertain" for step in one.steps]
+        steps = [step for one in self._all if one.status != "uncertain" for step in one.steps]
         return [step for step in steps if step.status == "planned"]
 
     @cached_property
     def _older(self) -> list[GroupOutcome]:
         return older_outcomes(self._storage, self._run, self.ledger)
+
+    @property
+    def _all(self) -> list[GroupOutcome]:
+        return [*self._older, *self.outcomes]
 
     @property
     def _bound(self) -> list[GroupOutcome]:
@@ -81,5 +85,5 @@ class Standing:
     def _is_undecided(self, outcome: GroupOutcome) -> bool:
         """Whether nothing of a group was sent, or what was sent is proven never to have been carried out."""
         if outcome.proven_not_executed:
-            return self._patience.may_decide_again(lost_of([*self._older, *self.outcomes])[outcome.key])
+            return self._patience.may_decide_again(lost_of(self._all)[outcome.key])
         return bool(outcome.group.actions) and not outcome.was_sent

@@ -10,15 +10,17 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from axisor_executor import api, explain, interventions
-from axisor_executor.errors import NotFound
+from axisor_executor.errors import NotFound, StorageError
 from axisor_executor.intake import MAX_KEY
 from axisor_executor.jobs import Job, parse_job
+from axisor_executor.observe.logs import say
 from axisor_executor.service import shapes
 from axisor_executor.service.access import Operator, Reader, Taker, check_user, own
 from axisor_executor.service.answers import Json
 from axisor_executor.service.bodies import JOB_BODY, ResolveBody, body_schema, read, read_object
 from axisor_executor.service.parts import Parts, PartsOf
 from axisor_executor.storage import accounts, executions
+from axisor_executor.storage.connection import BROKEN
 from axisor_executor.storage.executions import Execution, Status
 from axisor_executor.storage.tokens import Token
 
@@ -179,8 +181,13 @@ def _take(parts: Parts, token: Token, job: Job, key: str | None) -> Execution:
 
 
 def _get(parts: Parts, taken: Execution) -> Execution:
-    with parts.storage.connection():
-        return executions.get(parts.storage, taken.id) or taken
+    """Return how a job stands; where the database is away, how it stood: after an error it would be sent again."""
+    try:
+        with parts.storage.connection():
+            return executions.get(parts.storage, taken.id) or taken
+    except (StorageError, *BROKEN) as error:
+        say.warning(f"The database is away, a client is told that {taken.id} was taken: {type(error).__name__}")
+        return taken
 
 
 def _own(parts: Parts, token: Token, execution_id: str) -> Execution:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,7 +20,6 @@ class Parts:
 
     def __init__(self, given: Runtime | None) -> None:
         self._given = given
-        self._lock = threading.Lock()
         self.waiting = Waiting()
 
     @property
@@ -32,8 +30,7 @@ class Parts:
             AxisorError: its settings, its database or its plugins can't be used.
         """
         found = self._given or runtime.current()
-        with self._lock:  # two first requests must not make two pools
-            _ = (found.intake, found.breakers)
+        _ = (found.intake, found.breakers)
         return found
 
     @property

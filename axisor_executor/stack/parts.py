@@ -21,7 +21,7 @@ from axisor_executor.embedded import ChildProcess, PrivateRedis
 from axisor_executor.embedded.paper import MODULE as PAPER
 from axisor_executor.embedded.paper import announced_url
 from axisor_executor.errors import EmbeddedServerError, StorageError
-from axisor_executor.storage.connection import BROKEN, Storage
+from axisor_executor.storage.connection import Storage
 
 START_SECONDS: Final = 60.0
 HTTP_EXTRA: Final = ("fastapi", "jinja2", "limits", "prometheus_client", "uvicorn")
@@ -103,7 +103,7 @@ class Program:
         status = self._child.returncode
         if status is None:
             return None
-        return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"has ended with status {status}"
+        return f"was ended by {_signal_name(-status)}" if status < 0 else f"has ended with status {status}"
 
     def start(self, stopping: threading.Event) -> None:
         home = self._home
@@ -124,9 +124,7 @@ class Program:
                 timeout=START_SECONDS,
                 what="the point where it is ready",
             )
-        except OSError as error:
-            raise EmbeddedServerError(f"{self.name} can't be started: {error}") from None
-        except EmbeddedServerError:
+        except BaseException:
             child.stop()  # one that hangs would pass for one that runs
             raise
 
@@ -150,9 +148,9 @@ def worker(home: Home, lane: Lane, storage: Storage, *, processes: int, threads:
 
     def announced(child: ChildProcess, written: int) -> bool:  # noqa: ARG001  a level may hide every line of its log
         try:
-            with storage.connection():
+            with storage.explained():
                 found = storage.rows("SELECT pid FROM axisor_workers WHERE host = ?", socket.gethostname())
-        except (*BROKEN, StorageError):
+        except StorageError:
             return False
         return sum(_is_of_group(pid, child.pid) for (pid,) in found) >= processes
 
@@ -194,6 +192,13 @@ def _answers(url: str) -> bool:
             return int(answer.status) == HTTPStatus.NO_CONTENT
     except (OSError, urllib.error.URLError):
         return False
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have none
+        return f"signal {number}"
 
 
 def _is_of_group(pid: int, group: int) -> bool:

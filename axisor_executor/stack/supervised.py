@@ -33,7 +33,7 @@ class Part(Protocol):
         """Start it and wait until it is ready, or until ``stopping`` is set.
 
         Raises:
-            EmbeddedServerError: it can't be started.
+            Exception: it can't be started, for this reason.
         """
 
     def stop(self) -> None:
@@ -104,10 +104,8 @@ class Supervised:
             self._settled.set()
 
     def _first_start(self) -> bool:
-        try:
-            self.part.start(self._stopping)
-        except EmbeddedServerError as error:
-            self._failure = error
+        self._failure = self._start()
+        if self._failure is not None:
             return False
         self._enter("running")
         self._settled.set()
@@ -120,14 +118,22 @@ class Supervised:
             return
         self.restarts += 1
         self.part.stop()
-        try:
-            self.part.start(self._stopping)
-        except EmbeddedServerError as error:
-            self._say(f"{self.part.name} did not come back: {error.message.splitlines()[0]}")
+        if (failure := self._start()) is not None:
+            self._say(f"{self.part.name} did not come back: {failure.message.splitlines()[0]}")
             return
         if not self._stopping.is_set():
             self._enter("running")
             self._say(f"{self.part.name} is back (process {self.part.pid})")
+
+    def _start(self) -> EmbeddedServerError | None:
+        """Start the part and return why it can't be started; whatever that is, this thread has to go on."""
+        try:
+            self.part.start(self._stopping)
+        except EmbeddedServerError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  such as a full disk, or no file descriptor that is free
+            return EmbeddedServerError(f"{self.part.name} can't be started: {type(error).__name__}: {error}")
+        return None
 
     def _enter(self, state: State) -> None:
         self.state = state

@@ -173,8 +173,18 @@ def insertion(drafted: LedgerAction) -> Statement:
 
 
 def drop_planned(run: Execution) -> Statement:
-    """Return what takes the actions of an execution away that were never sent."""
-    return ("DELETE FROM axisor_actions WHERE execution_id = ? AND status = 'planned'", run.id)
+    """Return what takes the actions of an execution away that were never sent, but for those of groups that bind."""
+    return (_DROP, run.id)
+
+
+_DROP = """
+DELETE FROM axisor_actions WHERE execution_id = ? AND status = 'planned' AND NOT EXISTS (
+    SELECT 1 FROM axisor_actions o
+    WHERE o.execution_id = axisor_actions.execution_id AND o.plan_version = axisor_actions.plan_version
+    AND o.group_index = axisor_actions.group_index AND o.step_index < axisor_actions.step_index
+    AND o.status IN ('sending', 'unknown', 'confirmed')
+)
+"""
 
 
 def client_id(execution_id: str, trade_id: str | None, step_index: int) -> str:
@@ -195,19 +205,21 @@ def settle(
     answer: Mapping[str, Any] | None = None,
     error: Mapping[str, Any] | None = None,
     new_trade_id: str | None = None,
-) -> None:
+) -> bool:
     """Commit what became of a sent action; a confirmed reopen continues the lineage in the same commit.
 
-    Not fenced: what the exchange answered is true whoever holds the account by now. A settled action is final.
+    Not fenced: what the exchange answered is true whoever holds the account by now. A settled action is final: returns
+    whether this one was not settled before.
     """
     settled = _settlement(sent, status, answer=answer, error=error, new_trade_id=new_trade_id)
     replaces = sent.action.replaces if isinstance(sent.action, OpenPosition) else None
     if not (status == "confirmed" and new_trade_id and replaces):
-        storage.run(*settled)
-        return
+        return storage.run(*settled) == 1
     with storage.write():
-        if storage.run(*settled):
+        was_open = storage.run(*settled) == 1
+        if was_open:
             lineage.replaced(storage, sent.account_id, replaces, new_trade_id, sent.execution_id)
+        return was_open
 
 
 def settlement_at_end(run: Execution, done: LedgerAction, ended: str) -> Statement:

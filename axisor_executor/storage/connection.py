@@ -96,7 +96,7 @@ class Storage:
             opened = self.database.connect(reuse_if_open=True)
         except (peewee.PeeweeException, ValueError) as error:
             raise StorageError(
-                f"the database can't be reached: {self._reason(error)}", code="database_unavailable", status=503
+                f"the database can't be reached: {self.reason(error)}", code="database_unavailable", status=503
             ) from None
         try:
             yield
@@ -120,7 +120,7 @@ class Storage:
             self.database.open_ahead(count, ask)
         except peewee.PeeweeException as error:
             raise StorageError(
-                f"{count} connections to the database can't be opened: {self._reason(error)}",
+                f"{count} connections to the database can't be opened: {self.reason(error)}",
                 code="database_unavailable",
                 status=503,
             ) from None
@@ -250,8 +250,24 @@ class Storage:
             return value.strftime("%Y-%m-%d %H:%M:%S.%f") if self.is_sqlite else value.isoformat(" ")
         return value
 
-    def _reason(self, error: Exception) -> str:
-        """Return the first line of a driver's message; one that quotes a part of the URL is not shown."""
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say why, and nothing secret, where the database fails or refuses what the block asks of it.
+
+        Raises:
+            StorageError: instead of what the driver raises.
+        """
+        try:
+            yield
+        except BROKEN as error:
+            raise StorageError(
+                f"the database failed: {self.reason(error)}", code="database_unavailable", status=503
+            ) from None
+        except peewee.PeeweeException as error:
+            raise StorageError(f"the database refused: {self.reason(error)}", code="database_error") from None
+
+    def reason(self, error: Exception) -> str:
+        """Return the first line of an error's message; one that quotes a part of the URL is not shown."""
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         userinfo = self._url.partition("://")[2].rpartition("@")[0]
         password = userinfo.partition(":")[2]

@@ -24,8 +24,16 @@ Status = Literal["queued", "running", "waiting", "completed", "pending", "failed
 WaitFor = Literal["retry", "lease", "rate", "reconcile", "paused"]
 TERMINAL: frozenset[str] = frozenset({"completed", "pending", "failed", "uncertain", "expired", "cancelled"})
 
-KEPT_FOR_ENTRY_SECONDS = 1.0
-"""How long an account's lease is kept for the next in line of the lane ``default``, until that begins."""
+KEPT_BRIEFLY_SECONDS = 1.0
+"""How long an account's lease is kept for the next in line, until that begins, where that may take long."""
+
+MOST_UNSENT_PLANS = 10
+"""With so many earlier decisions kept, one more is only if something was sent of it."""
+
+PUT_BACK = (
+    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 1 "
+    "WHERE id = ?"
+)
 
 COLUMNS = (
     "id, user_id, automation_id, automation_type, account_id, account_name, exchange, lane, job, trade_id, "
@@ -116,16 +124,12 @@ def lock(storage: Storage, execution_id: str) -> Execution | None:
 
 
 def plan_statement(storage: Storage, run: Execution, plan: Mapping[str, Any], version: int, *only_if: Any) -> Statement:
-    """Return what keeps the decision of a run; the one before it stays in ``old_plans``.
+    """Return what keeps the decision of a run; the one before it stays in ``old_plans``, as a rule.
 
     It has to touch a row, which it does not when the run was given up for dead in the meantime, or where ``only_if``
     (a condition and its parameters) does not hold.
     """
-    old: list[Any] = []
-    if run.plan_version:
-        row = storage.one("SELECT plan, old_plans FROM axisor_executions WHERE id = ?", run.id)
-        assert row is not None
-        old = [*(document(row[1]) or []), *([] if row[0] is None else [document(row[0])])]
+    old = _outlived(storage, run) if run.plan_version else []
     condition, *params = only_if or ("",)
     return must(
         "UPDATE axisor_executions SET plan = ?, plan_version = ?, old_plans = ?, crashes = 0 "  # noqa: S608
@@ -137,6 +141,22 @@ def plan_statement(storage: Storage, run: Execution, plan: Mapping[str, Any], ve
         run.fence,
         *params,
     )
+
+
+def _outlived(storage: Storage, run: Execution) -> list[Any]:
+    """Return the decisions before the next one: all, but of many of which nothing was sent only the first.
+
+    What is held may be decided anew every few seconds for days.
+    """
+    row = storage.one(
+        "SELECT plan, old_plans, EXISTS (SELECT 1 FROM axisor_actions a WHERE a.execution_id = e.id "
+        "AND a.plan_version = e.plan_version AND a.status <> 'planned') FROM axisor_executions e WHERE e.id = ?",
+        run.id,
+    )
+    assert row is not None
+    plan, old, was_sent = document(row[0]), document(row[1]) or [], row[2]
+    is_kept = plan is not None and (was_sent or len(old) < MOST_UNSENT_PLANS)
+    return [*old, plan] if is_kept else old
 
 
 def wait(
@@ -251,6 +271,12 @@ def _hand_over(storage: Storage, run: Execution, lease_seconds: float) -> Next |
         return None
 
 
+_FIRST_IN_LINE = (
+    "SELECT id, lane, fence FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "
+    "AND wait_for = 'lease' AND id <> ? ORDER BY lane_rank, id LIMIT 1 "
+)
+
+
 def _handed_over(storage: Storage, run: Execution, lease_seconds: float) -> Next | None:
     """The lease row is locked first: a claim that is just joining the line has then committed, and is seen."""
     if run.account_id is None:
@@ -259,24 +285,19 @@ def _handed_over(storage: Storage, run: Execution, lease_seconds: float) -> Next
         if not leases.hold(storage, run.account_id, run.id, run.fence):
             return None
         skip = "" if storage.is_sqlite else "FOR UPDATE SKIP LOCKED"
-        row = storage.one(
-            "SELECT id, lane, fence FROM axisor_executions WHERE account_id = ? AND status = 'waiting' "  # noqa: S608
-            f"AND wait_for = 'lease' AND id <> ? ORDER BY lane_rank, id LIMIT 1 {skip}",
-            run.account_id,
-            run.id,
-        )
-        if row is None:
+        free = storage.one(_FIRST_IN_LINE + skip, run.account_id, run.id)
+        # One whose row somebody holds can't be put back without waiting; it is woken where it stands.
+        first = free or storage.one(_FIRST_IN_LINE, run.account_id, run.id)
+        if first is None:
             leases.free(storage, run.account_id)
             return None
         # An entry may stand in a long line of its queue: guards of the account don't wait there with it.
-        seconds = lease_seconds if row[1] == "protect" else min(lease_seconds, KEPT_FOR_ENTRY_SECONDS)
-        leases.reserve(storage, run.account_id, row[0], seconds=seconds)
-        storage.run(
-            "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, "
-            "sends = 1 WHERE id = ?",
-            row[0],
-        )
-        return Next(row[0], row[1], row[2])
+        comes_soon = free is not None and first[1] == "protect"
+        seconds = lease_seconds if comes_soon else min(lease_seconds, KEPT_BRIEFLY_SECONDS)
+        leases.reserve(storage, run.account_id, first[0], seconds=seconds)
+        if free is not None:
+            storage.run(PUT_BACK, first[0])
+        return Next(*first)
 
 
 def reopen(storage: Storage, ended: Execution, *, max_age_seconds: float, keeps_plan: bool) -> None:

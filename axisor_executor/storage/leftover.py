@@ -9,17 +9,12 @@ from collections.abc import Collection
 
 from axisor_executor.automation import Lane
 from axisor_executor.storage.connection import Storage, instant
-from axisor_executor.storage.executions import Next
+from axisor_executor.storage.executions import PUT_BACK, Next
 
 LIVE = "finished_at IS NULL"
 """The condition of the partial index: SQLite takes it only where it stands in the query, else it reads all rows."""
 
 _DUE = "status = 'waiting' AND due_at <= {now}"
-
-_PUT_BACK = (
-    "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 1 "
-    "WHERE id = ?"
-)
 
 _GIVE_UP = (
     "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, sends = 1, "
@@ -53,7 +48,7 @@ def due(storage: Storage, limit: int) -> list[Next]:
             limit,
         )
         for row in rows:
-            storage.run(_PUT_BACK, row[0])
+            storage.run(PUT_BACK, row[0])
     return [Next(row[0], row[1]) for row in rows]
 
 

@@ -33,12 +33,13 @@ def original_id(storage: Storage, account_id: str, trade_id: str) -> str:
     return _end_of_line(storage, _BACKWARDS, account_id, trade_id)
 
 
-def unresolved(storage: Storage, account_id: str, trade_id: str, *, but: str) -> str | None:
+def unresolved(storage: Storage, account_id: str, trade_id: str, *, but: str, for_certain: bool = False) -> str | None:
     """Return the execution, not ``but``, that closed a trade (or may have) to open its remainder, and has not yet.
 
-    As long as it owes it, or nobody knows whether it was opened, the trade can't be told to be over.
+    As long as it owes it, or nobody knows whether it was opened, the trade can't be told to be over. ``for_certain``
+    leaves out the one that only may have closed it.
     """
-    rows = storage.rows(_OF_A_TRADE, account_id, but, trade_id)
+    rows = storage.rows(_OF_A_TRADE[for_certain], account_id, but, trade_id)
     return next((str(execution_id) for execution_id, reopen in rows if replaces(reopen) == trade_id), None)
 
 
@@ -64,15 +65,19 @@ JOIN axisor_actions c ON c.execution_id = o.execution_id AND c.plan_version = o.
     AND c.group_index = o.group_index AND c.step_index < o.step_index
 JOIN axisor_executions e ON e.id = o.execution_id AND e.status IN ({states})
 WHERE o.account_id = ? AND o.execution_id <> ? AND o.kind = 'OpenPosition' AND NOT o.dry_run
-AND c.kind = 'ClosePosition' AND c.status IN ('sending', 'unknown', 'confirmed')
+AND c.kind = 'ClosePosition' AND c.status IN ({closes})
 """
 _LIVE = "'queued', 'running', 'waiting'"
-_OF_A_TRADE = (
-    _BEHIND_A_CLOSE.format(states=f"{_LIVE}, 'uncertain'")
+_CLOSED = "'confirmed'"
+_PERHAPS_CLOSED = f"'sending', 'unknown', {_CLOSED}"
+_OF_A_TRADE = {
+    for_certain: _BEHIND_A_CLOSE.format(states=f"{_LIVE}, 'uncertain'", closes=closes)
     + "AND c.trade_id = ? AND o.status IN ('planned', 'sending', 'unknown')"
-)
+    for for_certain, closes in ((False, _PERHAPS_CLOSED), (True, _CLOSED))
+}
 _ON_AN_ACCOUNT = tuple(
-    f"{_BEHIND_A_CLOSE.format(states=_LIVE)} AND {which} AND (c.created_at > {{later}} OR e.expires_at > {{now}})"
+    _BEHIND_A_CLOSE.format(states=_LIVE, closes=_PERHAPS_CLOSED)
+    + f"AND {which} AND (c.created_at > {{later}} OR e.expires_at > {{now}})"
     for which in ("o.status = 'planned' AND o.step_index > 0", "o.status IN ('sending', 'unknown')")  # an index each
 )
 

@@ -20,7 +20,7 @@ from axisor_executor.storage.executions import Execution
 
 
 class Plan:
-    """One decision of a run, its actions ``planned``. Those of an earlier plan that were never sent are dropped.
+    """One decision of a run, its actions ``planned``. Those of an earlier plan of which nothing was sent are dropped.
 
     What is planned as a ``dry_run`` is never sent, whoever carries it on.
 
@@ -52,7 +52,7 @@ class Plan:
         self.document = {**decision.as_dict(), "version": self.version, **record}
         self.is_kept = False
         self.owed: LedgerAction | None = None
-        self.actions = self._drafts(decision, max((one.seq for one in ledger if one.was_sent), default=0), dry_run)
+        self.actions = self._drafts(decision, max((one.seq for one in ledger), default=0), dry_run)
 
     def _drafts(self, decision: Act, seq: int, dry_run: bool) -> list[LedgerAction]:
         steps = [

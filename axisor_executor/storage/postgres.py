@@ -43,6 +43,8 @@ FAIL = f"CAST(clock_timestamp()||' {_UNTOUCHED}' AS INT)"
 
 _NO_SUCH_PLAN = "26000"
 _READ_ONLY = "25006"
+_TOO_LARGE = "54"
+"""How the codes of limits begin that a statement or a value exceeds, such as that of what an index can hold."""
 
 
 class Sentence(NamedTuple):
@@ -115,7 +117,7 @@ class Postgres(_Database):  # type: ignore[misc]
                     if not _may_be_the_plans(error):
                         raise
                     is_blamed = True
-                    if _code(error) == _NO_SUCH_PLAN:  # somebody else uses the same server process
+                    if code_of(error) == _NO_SUCH_PLAN:  # somebody else uses the same server process
                         self._plans[self.connection()].are_kept = False
             before = TOGETHER + ON_DISK if on_disk else TOGETHER
             cursor = self.execute_sql(before + batch.unplanned, params)
@@ -258,12 +260,16 @@ class Postgres(_Database):  # type: ignore[misc]
         try:
             return super().execute_sql(begin + sql, params)
         except Exception as error:
-            if isinstance(error, peewee.InternalError) and _code(error) == _READ_ONLY:
+            code = code_of(error)
+            if code == _READ_ONLY:
                 # It was made a replica, or told so: other connections may lead to a server that takes writes by now.
                 self.connection().close()
-                raise peewee.OperationalError(*error.args) from None
+                raise peewee.OperationalError(getattr(error, "orig", None), *error.args) from None
             if begin and not self.is_closed() and self._adapter.txn_status(self.connection()) == self._adapter.txn_idle:
                 self.begin(begin)  # it was refused as a whole: the transaction is still to begin
+            if code is not None and code.startswith(_TOO_LARGE):
+                # To the driver that is a server in trouble; whoever waits for that to pass would wait for ever.
+                raise peewee.DataError(getattr(error, "orig", None), *error.args) from None
             raise
 
     def commit(self) -> None:
@@ -287,14 +293,14 @@ class Postgres(_Database):  # type: ignore[misc]
 def _may_be_the_plans(error: peewee.PeeweeException) -> bool:
     """Whether a plan may be gone, or columns may have been changed under it: into others, or into another type."""
     kinds = (peewee.ProgrammingError, peewee.InternalError, peewee.DataError, peewee.NotSupportedError)
-    return _code(error) == _NO_SUCH_PLAN or (isinstance(error, kinds) and not _is_ours(error))
+    return code_of(error) == _NO_SUCH_PLAN or (isinstance(error, kinds) and not _is_ours(error))
 
 
 def _is_ours(error: Any) -> bool:
     """Whether it is :data:`FAIL` that failed; details of other errors may quote anything."""
-    return _code(error) == "22P02" and _UNTOUCHED in (error.orig.diag.message_primary or "")
+    return code_of(error) == "22P02" and _UNTOUCHED in (error.orig.diag.message_primary or "")
 
 
-def _code(error: peewee.PeeweeException) -> str | None:
+def code_of(error: Exception) -> str | None:
     """Return PostgreSQL's code of an error."""
     return getattr(getattr(error, "orig", None), "pgcode", None)

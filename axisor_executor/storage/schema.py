@@ -6,11 +6,21 @@ recorded in ``axisor_schema`` by that same transaction.
 
 from __future__ import annotations
 
+import peewee
+
 from axisor_executor.errors import StorageError
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.postgres import code_of
+
+LOCK_SECONDS = 60
+"""How long to wait for another process that migrates the same database: of a large table it may make an index."""
+TABLE_SECONDS = 5
+"""How long to wait for a table that is in use: meanwhile everybody else who wants it waits behind us."""
 
 MONOLITH_TABLES = ("exchanges", "user_exchange_accounts", "Automation", "TradeLog")
 _LOCK = 0x61_78_69_73  # "axis": the advisory lock that migrations of one PostgreSQL database share
+_LOCKED = ("55P03", "SQLITE_BUSY")
+_FORBIDDEN = ("42501", "25006", "SQLITE_READONLY")
 
 # PostgreSQL writes each new version of a row into all of its indexes, also of columns that are NULL, except where the
 # page has room for it and no indexed column was changed. A run writes three versions of its execution.
@@ -163,29 +173,45 @@ def missing_monolith_tables(storage: Storage) -> tuple[str, ...]:
 def migrate(storage: Storage, *, create_monolith_tables: bool = False) -> int:
     """Bring our tables up to date and return how many migrations ran.
 
+    Where they are up to date nothing is locked or written, so that a database user without the right to make tables
+    will do.
+
     Args:
         storage: the database.
         create_monolith_tables: on a database without any of the monolith's tables, create those too.
 
     Raises:
-        StorageError: the monolith's tables are missing (wholly, without ``create_monolith_tables``; or in part),
-            or the schema was made by a newer version of this library.
+        StorageError: the monolith's tables are missing (wholly, without ``create_monolith_tables``; or in part);
+            the schema was made by a newer version of this library; it is an older one's, and can't be brought up to
+            date, because this database user may not or because others do not let go of it; or the database fails.
     """
+    with storage.explained():
+        if is_current(storage):
+            return 0
+        try:
+            return _bring_up_to_date(storage, create_monolith_tables=create_monolith_tables)
+        except peewee.PeeweeException as error:
+            raise _what_hindered(error, storage.reason(error)) from None
+
+
+def _bring_up_to_date(storage: Storage, *, create_monolith_tables: bool) -> int:
     with storage.write():
         if not storage.is_sqlite:
+            storage.run(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
             storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
+            storage.run(f"SET LOCAL lock_timeout = '{TABLE_SECONDS}s'")
         storage.forget_tables()
         ours = _prepare_monolith(storage, create=create_monolith_tables)
-        storage.run(
-            "CREATE TABLE IF NOT EXISTS axisor_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL, "
-            "owns_monolith_tables INTEGER NOT NULL)"
-        )
         done = _version(storage)
         if done > len(MIGRATIONS):
             raise StorageError(
                 f"the database has schema {done}, this version knows {len(MIGRATIONS)}: upgrade axisor-executor",
                 code="schema_too_new",
             )
+        storage.run(
+            "CREATE TABLE IF NOT EXISTS axisor_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL, "
+            "owns_monolith_tables INTEGER NOT NULL)"
+        )
         for number, text in enumerate(MIGRATIONS[done:], start=done + 1):
             _run_script(storage, text)
             storage.run(
@@ -197,14 +223,29 @@ def migrate(storage: Storage, *, create_monolith_tables: bool = False) -> int:
     return len(MIGRATIONS) - done
 
 
+def _what_hindered(error: Exception, reason: str) -> Exception:
+    """Return what to tell of a migration that failed; what says nothing about migrations stays as it is."""
+    code = code_of(error) or str(getattr(getattr(error, "orig", None), "sqlite_errorname", ""))
+    if code.startswith(_LOCKED):
+        return StorageError(
+            f"our tables are to be brought up to date, and another process does not let go of them ({reason}): "
+            "try again when it is done",
+            code="schema_locked",
+            status=503,
+        )
+    if code.startswith(_FORBIDDEN):
+        return StorageError(
+            f"our tables are to be brought up to date, and this database user may not ({reason}): "
+            "run `axisor-executor db init` as one that may",
+            code="schema_outdated",
+        )
+    return error
+
+
 def is_current(storage: Storage) -> bool:
     """Return whether every migration has run and the monolith's tables are there."""
     storage.forget_tables()
-    return (
-        not missing_monolith_tables(storage)
-        and "axisor_schema" in storage.tables
-        and _version(storage) == len(MIGRATIONS)
-    )
+    return not missing_monolith_tables(storage) and _version(storage) == len(MIGRATIONS)
 
 
 def owns_monolith_tables(storage: Storage) -> bool:
@@ -233,6 +274,8 @@ def _prepare_monolith(storage: Storage, *, create: bool) -> bool:
 
 
 def _version(storage: Storage) -> int:
+    if "axisor_schema" not in storage.tables:
+        return 0
     row = storage.one("SELECT COALESCE(MAX(version), 0) FROM axisor_schema")
     return int(row[0]) if row else 0
 

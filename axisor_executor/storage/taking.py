@@ -19,8 +19,9 @@ Condition = tuple[str, tuple[Any, ...]]
 LANE_RANK: Mapping[Lane, int] = {"protect": 0, "default": 1}
 _NOT_BEGUN = (
     "(finished_at IS NULL) IS TRUE AND ((status IN ('queued', 'waiting') AND started_at IS NULL) "
-    "OR (status = 'waiting' AND plan_version = 0 AND (wait_for = 'paused' "
-    "OR (wait_for IN ('rate', 'retry') AND tries = 0))))"
+    "OR (status = 'waiting' AND (wait_for IN ('paused', 'reconcile') OR tries = 0) "
+    "AND (plan_version = 0 OR NOT EXISTS (SELECT 1 FROM axisor_actions s "
+    "WHERE s.execution_id = axisor_executions.id AND s.status <> 'planned'))))"
 )
 
 
@@ -93,7 +94,7 @@ def _collapsed(storage: Storage, new: NewExecution) -> list[tuple[Any, ...]]:
         for lock in _one_by_one(storage, new):
             storage.run(*lock)
         twin = _waiting_twin(storage, new)
-        rows = [] if twin is None else storage.rows(*_inserting(new))
+        rows = [] if twin is None else storage.rows(*_inserting(new, *_is_still(storage, new, twin)))
         if not rows or twin is None:
             return []
         _cancel_duplicate(storage, rows[0][0], new, twin)
@@ -134,7 +135,7 @@ def _one_by_one(storage: Storage, new: NewExecution) -> tuple[Statement, ...]:
 
 
 def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
-    """Return the execution that would do the same and has not begun to decide, its row locked so that it can't now."""
+    """Return the execution that would do the same and has not begun, its row locked so that it can't now."""
     row = storage.one(
         f"SELECT id FROM axisor_executions WHERE {_twin(storage)} ORDER BY id LIMIT 1 {{for_update}}",  # noqa: S608
         *_twin_of(new),
@@ -142,11 +143,19 @@ def _waiting_twin(storage: Storage, new: NewExecution) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _is_still(storage: Storage, new: NewExecution, twin: str) -> Condition:
+    """Return the condition that holds while the locked twin is one: what it did before, its lock does not show."""
+    return (
+        f"EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND {_twin(storage)})",  # noqa: S608
+        (twin, *_twin_of(new)),
+    )
+
+
 def _twin(storage: Storage) -> str:
     """Return the condition of a twin, for :func:`_twin_of`.
 
-    One that was held before it could decide (by a pause, the rate limit, an exchange that is away) counts too, else
-    jobs would pile up behind it.
+    One that was held before it could send anything (by a pause, the rate limit, an exchange that is away, what another
+    has not settled yet) counts too, else jobs would pile up behind it: it is decided again when it goes on.
     """
     field = "COALESCE(json_extract(job, '$.{}'), '')" if storage.is_sqlite else "COALESCE(job->>'{}', '')"
     return (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ from axisor_executor.hookspecs import hookimpl
 from axisor_executor.observe.alert_desk import AlertDesk
 from axisor_executor.observe.alerts import Alert
 from axisor_executor.plugins import Found, Registry, load
-from axisor_executor.runtime import Runtime
+from axisor_executor.runtime import Runtime, part
 from axisor_executor.settings import Settings
 from axisor_executor.settings_values import RetryPolicy
 from axisor_executor.shared import Shared
@@ -93,22 +92,22 @@ class KeptAlerts(AlertDesk):
 class Alone(Runtime):
     """The parts of a process that nobody else shares anything with."""
 
-    @cached_property
+    @part
     def shared(self) -> Shared:
         """No Redis."""
         return Nobody()
 
-    @cached_property
+    @part
     def queue(self) -> Queue:
         """No queue."""
         return NoQueue()
 
-    @cached_property
+    @part
     def alerts(self) -> KeptAlerts:
         """The alerts of the runs."""
         return KeptAlerts()
 
-    @cached_property
+    @part
     def executor(self) -> Executor:
         """The real one, whose thread for decisions is used again by the next."""
         executor = Executor(

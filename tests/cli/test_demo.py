@@ -64,8 +64,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start_demo(*arguments: str) -> Demo:
         folder, mark = tmp_path / f"demo-{len(started)}", uuid4().hex
         folder.mkdir()
-        # Settings of the machine's own must not get into it.
+        # Settings of the machine's own must not get into it; a crash of the interpreter is to say where.
         env = {**os.environ, "TMPDIR": str(folder), "DEMO_MARK": mark, "AXISOR_DISABLED_PLUGINS": "tp_sl"}
+        env["PYTHONFAULTHANDLER"] = "1"
         process = subprocess.Popen(
             [*COMMAND, *arguments],
             stdout=subprocess.PIPE,
@@ -123,7 +124,7 @@ def test_ctrl_c_leaves_nothing_behind(start: Start, reached: str) -> None:
         assert demo.process.returncode in (0, 130), errors
     else:
         assert demo.process.returncode == 130, errors
-        assert "Interrupted" in errors
+        assert "Interrupted" in errors, errors
     assert demo.left_behind() == []
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from axisor_executor import explain, standing
+from axisor_executor.storage import taking
+from axisor_executor.storage.connection import Storage
 from tests.cli.conftest import Commands
+from tests.harness.world import SUICIDE
 
 NEED_DATABASE = [
     ("db", "init"),
@@ -37,6 +42,33 @@ def test_a_database_that_is_away(alone: Commands, command: tuple[str, ...]) -> N
     message = alone.error(*command, DATABASE_URL="postgresql://axisor:canary-word@127.0.0.1:1/axisor")
     assert message.endswith("[database_unavailable]\n")
     assert "canary-word" not in message
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+class TestAConnectionThatDies:
+    """In a command's hands."""
+
+    def dying(self, storage: Storage, *_: Any, **__: Any) -> None:
+        storage.run(SUICIDE)
+
+    @pytest.mark.parametrize(
+        ("command", "asked"),
+        [(("executions", "list"), (explain, "select")), (NEED_DATABASE[4], (taking, "record"))],
+        ids=["the command's own", "the library's"],
+    )
+    def test_it_is_one_message(
+        self, commands: Commands, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], asked: tuple[Any, str]
+    ) -> None:
+        monkeypatch.setattr(*asked, self.dying)
+        message = commands.error(*command)
+        assert message.startswith("error: the database failed: ")
+        assert message.endswith("[database_unavailable]\n")
+
+    def test_status_tells_what_it_knows(self, commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(standing, "ledger", self.dying)
+        found = commands.json("status", code=1)
+        assert found["database"]["problem"].startswith("the database failed: ")
+        assert found["redis"]["ok"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Commands
 from tests.harness.world import World
 
@@ -87,3 +89,10 @@ def test_recover_puts_back_what_the_queue_was_never_told_of(commands: Commands, 
     assert commands("recover").stdout == "1 execution put back on the queue\n"
     assert commands("recover").stdout == "0 executions put back on the queue\n"
     assert world.parts.queue.sizes() == {"protect": 1, "default": 0}
+
+
+@pytest.mark.parametrize(("server", "why"), [(NOWHERE, "refused"), ("{}/99", "DB index is out of range")])
+def test_recover_without_a_redis_that_can_be_used(commands: Commands, redis_url: str, server: str, why: str) -> None:
+    message = commands.error("recover", REDIS_URL=server.format(redis_url.rpartition("/")[0]))
+    assert why in message
+    assert message.endswith("[redis_unavailable]\n")

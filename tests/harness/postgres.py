@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -218,6 +218,27 @@ class PostgresServer:
         )
         secret.unlink()
         return programs
+
+
+@contextmanager
+def writer(url: str) -> Iterator[str]:
+    """Yield the URL of a database for a user who may read and write its tables, and make none."""
+    name = sql.Identifier(user := f"writer_{secrets.token_hex(6)}")
+    statements = (
+        "CREATE ROLE {} LOGIN PASSWORD 'password'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {}",
+    )
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # as it is from PostgreSQL 15 on
+        for statement in statements:
+            cursor.execute(sql.SQL(statement).format(name))
+        try:
+            yield f"postgresql://{user}:password@{url.rpartition('@')[2]}"
+        finally:
+            cursor.execute(sql.SQL("DROP OWNED BY {}").format(name))
+            cursor.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
 def shared_databases(run: TestRun) -> Databases:

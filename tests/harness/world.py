@@ -9,13 +9,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 from dramatiq import Message
 
 from axisor_executor import api, runtime
@@ -31,8 +32,11 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.models import AccountRow, AutomationRow, ExchangeRow, TradeLogRow
 from axisor_executor.storage.schema import migrate
 from tests.harness.paper import PaperAccount, PaperExchange
+from tests.harness.waiting import until
 
 ENCRYPTION_KEY = "canary-encryption-key-1f6b"
+SUICIDE = "SELECT pg_terminate_backend(pg_backend_pid())"
+"""Ends the connection to PostgreSQL that it is run on."""
 
 
 def plugin(name: str, module: Any, *, version: str = "1.0") -> Found:
@@ -333,6 +337,19 @@ class World:
         with ChildProcess(command, output=output, env=self.environment(**more)) as child:
             child.wait_for_line("Worker ready", timeout=30)
             yield child
+
+    def lose_connections(self) -> None:
+        """Have PostgreSQL end all connections to this database, as its restart would, and wait until they are dead."""
+        others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        with closing(psycopg2.connect(self.settings.database_url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(f"SELECT pg_terminate_backend(pid) {others}")
+
+            def are_gone() -> bool:
+                cursor.execute(f"SELECT COUNT(*) {others}")
+                return cursor.fetchone() == (0,)
+
+            until(are_gone)
 
     def close(self) -> None:
         """Stop the runtime and close the database."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from dramatiq import Message
 from dramatiq.common import current_millis
+from dramatiq.errors import ConnectionClosed
 
 from axisor_executor.broker import LaneBroker, make_broker
 from axisor_executor.consumer import LaneConsumer
@@ -78,6 +79,16 @@ def test_a_redis_that_has_forgotten_the_script_is_told_it_again(broker: LaneBrok
     client: Any = broker.client
     client.script_flush()
     assert next(idle).args == ("0",)
+
+
+def test_a_redis_that_refuses_counts_as_one_that_is_away(redis_url: str) -> None:
+    """Dramatiq says that in a line, and tries again in some seconds; of any other error it logs the traceback."""
+    url = f"{redis_url.rpartition('/')[0]}/99"
+    refused = make_broker(Settings(redis_url=url, encryption_key=ENCRYPTION_KEY, queue_prefix="bell"))
+    refused.declare_queue("protect")
+    with pytest.raises(ConnectionClosed, match="DB index is out of range"):
+        next(consumer(refused))
+    refused.client.close()
 
 
 def test_a_wait_whose_connection_is_cut_goes_on_with_another(broker: LaneBroker) -> None:

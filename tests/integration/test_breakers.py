@@ -14,7 +14,7 @@ from axisor_executor.embedded import PrivateRedis
 from axisor_executor.limits.breaker import LOOK_SECONDS, AccountRef
 from tests.unit.breaker_scene import AWAY, EXCHANGE, FORBIDDEN, MAIN, OTHER, UNAUTHORIZED, Scene
 
-MakeScene = Callable[[str], Scene]
+MakeScene = Callable[..., Scene]
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def make_scene() -> Iterator[MakeScene]:
     """Make the breakers of one more process."""
     made = list[Scene]()
 
-    def make(url: str) -> Scene:
-        made.append(Scene(url))
+    def make(url: str, **limits: float) -> Scene:
+        made.append(Scene(url, limits=limits))
         return made[-1]
 
     yield make
@@ -246,6 +246,12 @@ class TestClosing:
         assert there.passes()
         assert there.open_names() == []
         assert here.open_names() == []
+
+    def test_one_that_is_probed_less_often_is_not(self, make_scene: MakeScene, redis_url: str) -> None:
+        here, there = (make_scene(redis_url, breaker_account_probe_seconds=86_400) for _ in range(2))
+        here.refuse()
+        there.wait(86_401)
+        assert there.open_names() == [(MAIN.id, False)]
 
 
 class TestRedisAway:

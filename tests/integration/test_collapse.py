@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from axisor_executor import api
+from axisor_executor.automation import AddMargin, act
 from axisor_executor.run import points
+from axisor_executor.storage.connection import Storage
 from axisor_executor.switching import pause, resume
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
 
@@ -178,6 +181,73 @@ class TestWhatHasBegun:
         with world.changes() as changes:
             assert world.go_on(held["executionId"])["status"] == "completed"
         assert changes.kinds == ["add_margin"]
+
+    def test_so_is_one_that_waits_for_the_remainder_of_its_trade(
+        self, world: World, account: Account, guard: str
+    ) -> None:
+        trade_id = world.open_trade(account)
+        world.paper.add_fault("status_before", route="POST /v3/futures/isolated/trade", status=503, count=1)
+        half = world.automation(account, "margin_guard", {"action": "reduce_position", "reduce_percentage": 50})
+        reduced = world.run(half, trade_id=trade_id)
+        held = world.run(guard, trade_id=trade_id)
+        assert (held["waitingFor"], world.actions(held["executionId"])) == ("reconcile", [])
+        others = [world.enqueue(world.job(guard, trade_id=trade_id)) for _ in range(3)]
+        assert statuses(world, others) == ["cancelled"] * 3
+        assert world.settle(reduced["executionId"])["status"] == "completed"
+        with world.changes() as changes:
+            assert world.go_on(held["executionId"])["status"] == "completed"
+        assert changes.kinds == ["add_margin"]
+
+    def test_so_is_one_that_is_held_before_it_has_sent_anything(
+        self, world: World, account: Account, puppet: Puppet, guard: str
+    ) -> None:
+        """It is decided again when it goes on, as if it had not been decided before."""
+        trade_id = world.open_trade(account)
+        puppet.decision = act(AddMargin(trade_id, 100))
+        world.paper.add_fault("drop_before", mutating=True, count=1)
+        assert world.run(world.automation(account, "puppet", CONFIG))["waitingFor"] == "reconcile"
+        held = world.run(guard, trade_id=trade_id)
+        (planned,) = world.actions(held["executionId"])
+        assert (held["waitingFor"], planned.status) == ("reconcile", "planned")
+        others = [world.enqueue(world.job(guard, trade_id=trade_id)) for _ in range(3)]
+        assert {api.get_result(one).get("duplicateOf") for one in others} == {held["executionId"]}
+
+    def test_one_that_has_sent_something_is_none(self, world: World, account: Account, guard: str) -> None:
+        trade_id = world.open_trade(account)
+        world.paper.add_fault("drop_before", mutating=True, count=1)
+        begun = world.run(guard, trade_id=trade_id)
+        assert (begun["status"], begun["waitingFor"]) == ("waiting", "reconcile")
+        fresh = world.enqueue(world.job(guard, trade_id=trade_id))
+        assert world.execution(fresh).status == "queued"
+
+    def test_one_that_sends_something_while_it_is_looked_at_is_none(
+        self, world: World, account: Account, guard: str
+    ) -> None:
+        if world.storage.is_sqlite:
+            pytest.skip("SQLite's writers wait for each other")
+        trade_id = world.open_trade(account)
+        held = world.enqueue(world.job(guard, trade_id=trade_id))
+        world.storage.run(
+            "UPDATE axisor_executions SET status = 'waiting', wait_for = 'reconcile', started_at = {now}, "
+            "plan_version = 1 WHERE id = ?",
+            held,
+        )
+        taken: list[str] = []
+        comes = threading.Thread(target=lambda: taken.append(world.enqueue(world.job(guard, trade_id=trade_id))))
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        run = Storage(world.settings.require_database())
+        with run.write():
+            run.run("UPDATE axisor_executions SET looks = looks + 1 WHERE id = ?", held)
+            run.run(
+                "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, params, "
+                "automation_id, account_id, status, created_at) VALUES (?,1,1,0,0,'AddMargin','{}',?,?,?,{now})",
+                *(held, guard, account.id, "unknown"),
+            )
+            comes.start()
+            until(lambda: world.storage.one(waits))
+        comes.join(30)
+        run.close()
+        assert statuses(world, taken) == ["queued"]
 
 
 class TestDeadline:

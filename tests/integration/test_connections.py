@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -64,6 +66,17 @@ def test_a_session_that_takes_no_writes_is_given_up_with_those_that_lie_idle(sto
         change()
     change()
     assert not backends(storage, 3) & before
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_value_that_no_index_can_hold_is_no_database_that_is_away(storage: Storage, together: bool) -> None:
+    """Whoever waits for a database until it is back would wait for ever."""
+    endless = "".join(random.Random(1).choices(string.printable, k=20_000))
+    statement = "INSERT INTO axisor_switches (scope, scope_id, mode, created_at) VALUES ('account', ?, 'paused', {now})"
+    before = backends(storage, 1)
+    with pytest.raises(peewee.DataError, match="index row"):
+        storage.together((statement, endless)) if together else storage.run(statement, endless)
+    assert backends(storage, 1) == before
 
 
 def failing_from(number: int) -> Callable[..., Any]:
@@ -137,7 +150,7 @@ def test_what_the_driver_quotes_of_a_password_is_not_told(password: str) -> None
     with closing(Storage(f"postgresql://user:{password.format(canary)}@127.0.0.1:1/db")) as storage:
         with pytest.raises(StorageError, match="can't be reached") as failure, storage.connection():
             pass
-        quoting = storage._reason(peewee.OperationalError(f'could not translate host name "{canary}@127.0.0.1"'))
+        quoting = storage.reason(peewee.OperationalError(f'could not translate host name "{canary}@127.0.0.1"'))
     assert canary not in str(failure.value)
     assert quoting == "OperationalError: DATABASE_URL is not as the driver needs it"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from axisor_executor.credentials import SecureCredentials
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade
 from axisor_executor.exchange.base import Trade
 from axisor_executor.run.acting import Acting
+from axisor_executor.run.follow import HELD_RETRY_SECONDS
 from axisor_executor.run.patience import Patience
 from axisor_executor.run.send import Sender
 from axisor_executor.settings import RetryPolicy
@@ -37,6 +39,7 @@ PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_s
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = "POST /v3/futures/isolated/trade/close"
 ADDING = "POST /v3/futures/isolated/trade/add-margin"
+HISTORY = "GET /v3/futures/isolated/trades/closed"
 AT_RISK = 45_900
 
 
@@ -208,6 +211,19 @@ class TestWhenOneCanNotGoOn:
             assert world.go_on(begun)["status"] == "completed"
         assert sorted(changes.kinds) == ["add_margin", "close", "open"]
 
+    def test_none_waits_for_the_longer_delay_of_another(self, world: World, puppet: Puppet) -> None:
+        patient = RetryPolicy(tries=5, first_delay_seconds=60, limit_seconds=120, max_age_seconds=600)
+        account = start(world, puppet, patient)
+        first, second = world.open_trade(account), world.open_trade(account)
+        both = reduce_and_top_up(second, first)
+        puppet.decision = dataclasses.replace(both, groups=both.groups[::-1])
+        for route in (ADDING, OPENING):
+            world.paper.add_fault("status_before", route=route, status=503, count=1)
+        begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        assert world.due_in(begun) <= HELD_RETRY_SECONDS, "the remainder is owed now"
+        assert world.execution(begun).tries == 1, "and the other one has spent its try"
+        assert told(world.go_on(begun)) == dict.fromkeys((first, second), ("completed", None))
+
     def test_what_is_uncertain_is_gone_on_with_when_a_person_has_it_tried_again(
         self, world: World, automation_id: str, trades: tuple[str, str]
     ) -> None:
@@ -230,6 +246,78 @@ class TestWhenOneCanNotGoOn:
         assert changes.kinds == ["close", "open"]
 
 
+class TestOfAnEarlierPlan:
+    """One is done by half, and what is left of it is still known after another one has been decided again."""
+
+    @pytest.fixture
+    def automation_id(self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]) -> str:
+        puppet.decision = reduce_and_top_up(*trades)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        return world.automation(account, "puppet", CONFIG)
+
+    @pytest.fixture
+    def uncertain(self, world: World, automation_id: str, trades: tuple[str, str]) -> str:
+        """An hour in which the history could not be read: the first was closed, the second topped up by a new plan."""
+        world.paper.add_fault("drop_after", route=CLOSING, count=1)
+        begun = str(world.run(automation_id)["executionId"])
+        world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -3_700)
+        world.paper.add_fault("status_before", route=HISTORY, status=503, count=1)
+        assert told(world.go_on(begun)) == {trades[0]: ("uncertain", "uncertain"), trades[1]: ("completed", None)}
+        assert world.execution(begun).plan_version == 2
+        return begun
+
+    @pytest.fixture
+    def retried(self, world: World, uncertain: str) -> str:
+        """The history can be read again, and a person has it tried again."""
+        world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -1)
+        interventions.retry(world.storage, uncertain, max_age_seconds=300)
+        return uncertain
+
+    def test_it_is_gone_on_with(self, world: World, account: Account, retried: str, trades: tuple[str, str]) -> None:
+        with world.changes() as changes:
+            result = world.go_on(retried)
+        assert told(result) == dict.fromkeys(trades, ("completed", None))
+        assert changes.kinds == ["open"]
+        (first,) = (one for one in result["trades"] if one["tradeId"] == trades[0])
+        assert world.trade(account, first["newTradeId"])["quantity"] == 50
+
+    def test_a_remainder_that_is_refused_is_told(self, world: World, retried: str, trades: tuple[str, str]) -> None:
+        world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+        assert told(world.go_on(retried))[trades[0]] == ("failed", "exchange_rejected")
+        assert "half_done_reduce" in world.alerts
+
+    def test_keys_that_fail_keep_a_remainder_owed(
+        self, world: World, account: Account, retried: str, trades: tuple[str, str]
+    ) -> None:
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        assert world.go_on(retried)["status"] == "waiting"
+        row = world.written(account)
+        world.storage.run("UPDATE user_exchange_accounts SET credentials = ? WHERE id = ?", {}, account.id)
+        held = world.go_on(retried)
+        assert (held["status"], held["waitingFor"]) == ("waiting", "paused")
+        world.storage.run("UPDATE user_exchange_accounts SET credentials = ? WHERE id = ?", row, account.id)
+        assert told(world.go_on(retried)) == dict.fromkeys(trades, ("completed", None))
+
+    def test_it_is_told_when_a_person_says_what_happened(
+        self, world: World, uncertain: str, trades: tuple[str, str]
+    ) -> None:
+        result = interventions.resolve(world.storage, uncertain, "executed")
+        assert told(result) == {trades[0]: ("failed", "resolved_by_hand"), trades[1]: ("completed", None)}
+        assert [one.get("reopened") for one in result["trades"]] == [False, None]
+
+    def test_a_remainder_that_was_refused_is_opened_when_a_person_has_it_tried_again(
+        self, world: World, automation_id: str, trades: tuple[str, str]
+    ) -> None:
+        world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+        begun = world.run(automation_id)["executionId"]
+        assert told(world.go_on(begun)) == {trades[0]: ("failed", "exchange_rejected"), trades[1]: ("completed", None)}
+        assert world.execution(begun).plan_version == 2
+        interventions.retry(world.storage, begun, max_age_seconds=300)
+        with world.changes() as changes:
+            assert told(world.go_on(begun)) == dict.fromkeys(trades, ("completed", None))
+        assert changes.kinds == ["open"]
+
+
 class TestLost:
     def test_one_attempt_each_ends_none_of_them(self, world: World, puppet: Puppet) -> None:
         account = start(
@@ -245,14 +333,13 @@ class TestLost:
 
     def test_one_whose_tries_are_spent_is_told_and_not_sent_again(self, world: World, puppet: Puppet) -> None:
         account = start(
-            world, puppet, RetryPolicy(tries=2, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+            world, puppet, RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
         )
         trades = (world.open_trade(account), world.open_trade(account))
         puppet.decision = top_ups(*trades)
         for _ in range(2):
             world.paper.add_fault("drop_before", route=ADDING, count=1)
             world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
-        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
         with world.changes() as changes:
             lost = world.run(world.automation(account, "puppet", CONFIG))
             result = world.settle(lost["executionId"])

@@ -16,7 +16,7 @@ from axisor_executor.automation import Lane, act
 from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import actions, leases, leftover
 from axisor_executor.storage.connection import Storage, instant
-from axisor_executor.storage.executions import KEPT_FOR_ENTRY_SECONDS, Execution, Next
+from axisor_executor.storage.executions import KEPT_BRIEFLY_SECONDS, Execution, Next
 from axisor_executor.storage.plans import Plan
 from tests.integration.ledger import ENTRY, LEASE_SECONDS, Ledger
 
@@ -151,7 +151,7 @@ class TestAccountLease:
         assert ledger.claim(ledger.queued(lane="protect")) is None
         assert ledger.claim(following) is not None
 
-    @pytest.mark.parametrize(("lane", "seconds"), [("default", KEPT_FOR_ENTRY_SECONDS), ("protect", LEASE_SECONDS)])
+    @pytest.mark.parametrize(("lane", "seconds"), [("default", KEPT_BRIEFLY_SECONDS), ("protect", LEASE_SECONDS)])
     def test_for_an_entry_that_may_be_far_behind_in_its_queue_only_a_moment(
         self, ledger: Ledger, lane: Lane, seconds: float
     ) -> None:
@@ -188,6 +188,19 @@ class TestAccountLease:
         run, following = ledger.running(), ledger.queued()
         ledger.claim(following)
         assert ledger.wait(run, "reconcile", seconds=60) == Next(following, "default", fence=0)
+
+    def test_one_in_line_whose_row_is_held_is_woken_where_it_stands(self, ledger: Ledger, database_url: str) -> None:
+        """A job that comes holds it for a moment, to be cancelled as its duplicate."""
+        if ledger.storage.is_sqlite:
+            pytest.skip("SQLite's writers wait for each other")
+        run, following = ledger.running(), ledger.queued(lane="protect")
+        ledger.claim(following)
+        with closing(psycopg2.connect(database_url)) as other, other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM axisor_executions WHERE id = %s FOR UPDATE", (following,))
+            assert ledger.finish(run) == Next(following, "protect", fence=0)
+        assert ledger.claim(ledger.queued(lane="protect")) is None, "the account is kept for it"
+        assert ledger.storage.rows("SELECT 1 FROM axisor_leases WHERE until > {later}", KEPT_BRIEFLY_SECONDS) == []
+        assert ledger.claim(following) is not None
 
     def test_nobody_in_line_frees_it(self, ledger: Ledger) -> None:
         assert ledger.finish(ledger.running()) is None

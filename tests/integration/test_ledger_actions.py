@@ -67,6 +67,17 @@ class TestPlans:
         assert ledger.get(run.id).plan_version == 2
         assert [old["version"] for old in executions.old_plans(ledger.storage, run.id)] == [1]
 
+    def test_of_many_of_which_nothing_was_sent_the_first_are_kept(self, ledger: Ledger, run: Execution) -> None:
+        """One that is held is decided anew every few seconds, and each time all are written that are kept."""
+        many = executions.MOST_UNSENT_PLANS + 3
+        for _ in range(many):
+            (held,) = ledger.plan(run, ClosePosition("trade-1"))
+        ledger.send(run, held)
+        ledger.plan(run, ClosePosition("trade-2"))
+        kept = [old["version"] for old in executions.old_plans(ledger.storage, run.id)]
+        assert kept == [*range(1, executions.MOST_UNSENT_PLANS + 1), many], "and of which something was"
+        assert ledger.get(run.id).plan_version == many + 1
+
     def test_what_was_sent_stays_when_the_rest_is_planned_anew(self, ledger: Ledger, run: Execution) -> None:
         first, _ = ledger.plan(run, ClosePosition("trade-1"), REOPEN)
         actions.settle(ledger.storage, ledger.send(run, first), "rejected", error={"code": "not_executed"})

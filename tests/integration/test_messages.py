@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import string
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dramatiq import Message
 
+from axisor_executor.automation import Lane
 from axisor_executor.embedded import ChildProcess
 from axisor_executor.lanes import ACTORS
 from tests.harness.world import Account, World
@@ -30,8 +35,8 @@ GARBAGE: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 }
 
 
-def message(lane: str, *args: Any, **kwargs: Any) -> Message[Any]:
-    return Message(queue_name=lane, actor_name=ACTORS[lane], args=args, kwargs=kwargs, options={})  # type: ignore[index]
+def message(lane: Lane, *args: Any, **kwargs: Any) -> Message[Any]:
+    return Message(queue_name=lane, actor_name=ACTORS[lane], args=args, kwargs=kwargs, options={})
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def errors(worker: ChildProcess) -> list[str]:
 def test_a_worker_takes_jobs_of_any_shape_and_survives_garbage(
     world: World, account: Account, worker: ChildProcess
 ) -> None:
-    entries = {lane: world.automation(account, "auto_entry", ENTRY) for lane in ("protect", "default", "both")}
+    entries = {name: world.automation(account, "auto_entry", ENTRY) for name in ("protect", "default", "both")}
     with world.changes() as changes:
         for args, kwargs in GARBAGE.values():
             world.send(message("default", *args, **kwargs))
@@ -76,6 +81,81 @@ def test_a_worker_takes_jobs_of_any_shape_and_survives_garbage(
     assert max(map(len, told)) < 2_000
     assert "Traceback" not in worker.text()
     assert worker.running
+
+
+THREADS = 4
+IN_AN_HOUR = 3_600_000  # milliseconds
+
+
+def test_one_whose_id_no_index_can_hold_takes_no_thread_from_others(
+    world: World, account: Account, worker: ChildProcess
+) -> None:
+    letters, entry = random.Random(1), world.automation(account, "auto_entry", ENTRY)
+    for _ in range(THREADS):
+        endless = "".join(letters.choices(string.printable, k=20_000))
+        world.send(message("protect", world.job(entry)).copy(message_id=endless))
+    execution_id = world.enqueue(world.job(entry))
+    worker.wait_until(lambda: world.execution(execution_id).is_over, what="the end of the one that is none")
+    worker.wait_until(lambda: len(dead_letters(world, "protect")) == THREADS, what="dead letters")
+    assert world.execution(execution_id).status == "completed"
+
+
+def test_a_time_to_begin_is_not_waited_for_on_a_lane(world: World, account: Account, worker: ChildProcess) -> None:
+    """Dramatiq would keep such a message in the worker until then, and a thread's place with it."""
+    options = {"eta": int(time.time() * 1000) + IN_AN_HOUR}
+    for _ in range(THREADS):
+        job = world.job(world.automation(account, "auto_entry", ENTRY))
+        world.send(message("protect", job).copy(options=options))
+    execution_id = world.enqueue(world.job(world.automation(account, "auto_entry", ENTRY)))
+    worker.wait_until(lambda: world.execution(execution_id).is_over, what="the end of one without a time")
+    worker.wait_until(lambda: world.storage.one(FINISHED, THREADS + 1), what="the end of the others")
+
+
+def test_a_job_waits_for_a_table_that_is_not_there(world: World, account: Account, worker: ChildProcess) -> None:
+    job = world.job(world.automation(account, "auto_entry", ENTRY))
+    world.storage.run("ALTER TABLE axisor_executions RENAME TO gone_for_a_moment")
+    try:
+        world.send(message("default", job))
+        worker.wait_for_line("A message waits for the database, trying again in .* s: .*axisor_executions")
+    finally:
+        world.storage.run("ALTER TABLE gone_for_a_moment RENAME TO axisor_executions")
+    worker.wait_until(lambda: world.storage.one(FINISHED, 1), what="the execution's end")
+
+
+def test_one_that_the_database_refuses_is_kept_as_a_dead_letter(
+    world: World, account: Account, worker: ChildProcess
+) -> None:
+    job = world.job(world.automation(account, "auto_entry", ENTRY))
+    with refusing_executions(world):
+        world.send(message("default", job))
+        worker.wait_for_line("❌ .* A job on queue default could not be taken, and its message became a dead letter")
+        worker.wait_until(lambda: dead_letters(world, "default"), what="a dead letter")
+    (letter,) = dead_letters(world, "default")
+    assert Message.decode(letter).args == (job,)
+
+
+def dead_letters(world: World, lane: Lane) -> list[bytes]:
+    client: Any = world.parts.queue.broker.client
+    return list(client.hvals(f"{world.settings.queue_prefix}:{lane}.XQ.msgs"))
+
+
+@contextmanager
+def refusing_executions(world: World) -> Iterator[None]:
+    """Have the database refuse every new execution for what stands in it."""
+    constraint = "BEFORE INSERT ON axisor_executions"
+    if world.storage.is_sqlite:
+        world.storage.run(f"CREATE TRIGGER refusing {constraint} BEGIN SELECT RAISE(ABORT, 'no'); END")
+    else:
+        raising = "BEGIN RAISE 'no' USING ERRCODE = 'check_violation'; END"
+        world.storage.run(f"CREATE FUNCTION refusing() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$")
+        world.storage.run(f"CREATE TRIGGER refusing {constraint} FOR EACH ROW EXECUTE FUNCTION refusing()")
+    try:
+        yield
+    finally:
+        where = "" if world.storage.is_sqlite else " ON axisor_executions"
+        world.storage.run(f"DROP TRIGGER refusing{where}")
+        if not world.storage.is_sqlite:
+            world.storage.run("DROP FUNCTION refusing")
 
 
 HAND_BACK = """

@@ -6,17 +6,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 
+import psycopg2
 import pytest
 
 from axisor_executor.errors import StorageError
 from axisor_executor.settings import Settings
-from axisor_executor.storage import executions, schema
+from axisor_executor.storage import connection, executions, schema
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.models import AccountRow, ExchangeRow, WorkerRow
+from axisor_executor.storage.postgres import BEGIN
 from axisor_executor.storage.schema import MIGRATIONS, is_current, migrate, owns_monolith_tables
+from tests.harness.postgres import writer
+from tests.harness.waiting import until
 
+LOCK = f"SELECT pg_advisory_xact_lock({schema._LOCK})"
 OWN = {
     "axisor_executions",
     "axisor_actions",
@@ -162,6 +168,104 @@ class TestMigrate:
         storage.forget_tables()
         assert "axisor_next" not in storage.tables
         assert migrated(storage) == len(MIGRATIONS)
+
+
+class TestBesideOthers:
+    """Another process that migrates the same database is waited for, but not for ever, and not where it is current."""
+
+    @pytest.fixture
+    def impatient(self, empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+        """The database, for one who waits for nothing long."""
+        monkeypatch.setattr(schema, "LOCK_SECONDS", 0.2)
+        monkeypatch.setattr(connection, "BUSY_SECONDS", 0.2)
+        with closing(Storage(empty_database_url)) as made:
+            yield made
+
+    @pytest.fixture
+    def other(self, storage: Storage) -> Iterator[None]:
+        """The other process, in the middle of it."""
+        with storage.write():
+            storage.run("CREATE TABLE of_another (id INTEGER)" if storage.is_sqlite else LOCK)
+            yield
+
+    def test_it_is_not_waited_for_where_all_is_done(
+        self, storage: Storage, impatient: Storage, request: pytest.FixtureRequest
+    ) -> None:
+        migrated(storage)
+        request.getfixturevalue("other")
+        assert migrate(impatient) == 0
+
+    @pytest.mark.usefixtures("other")
+    def test_whoever_has_waited_long_enough_says_so(self, impatient: Storage) -> None:
+        with pytest.raises(StorageError, match="another process does not let go of them") as caught:
+            migrated(impatient)
+        assert (caught.value.code, caught.value.status) == ("schema_locked", 503)
+
+    def test_a_migration_may_take_longer_than_a_job(
+        self, storage: Storage, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if storage.is_sqlite:
+            pytest.skip("its writers wait for each other whatever they write")
+        monkeypatch.setattr(connection, "BEGIN", BEGIN.replace("5s", "10ms"))
+        ran: list[int] = []
+        with closing(psycopg2.connect(empty_database_url)) as other, closing(Storage(empty_database_url)) as waiting:
+            other.cursor().execute(LOCK)
+            thread = threading.Thread(target=lambda: ran.append(migrated(waiting)))
+            thread.start()
+            until(
+                lambda: storage.one(
+                    "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' "
+                    "AND clock_timestamp() > query_start + interval '0.2 s'"
+                )
+            )
+            other.rollback()
+            thread.join(30)
+        assert ran == [len(MIGRATIONS)]
+
+
+class TestRights:
+    """A user who may not make tables can work with those that are there, and is told where they are too old."""
+
+    @pytest.fixture
+    def user(self, postgres_url: str) -> Iterator[Storage]:
+        with writer(postgres_url) as url, closing(Storage(url)) as made:
+            yield made
+
+    @pytest.fixture
+    def owner(self, postgres_url: str) -> Iterator[Storage]:
+        with closing(Storage(postgres_url)) as made:
+            yield made
+
+    def test_no_right_is_needed_where_all_is_done(self, owner: Storage, user: Storage) -> None:
+        migrated(owner)
+        assert migrate(user) == 0
+
+    @pytest.mark.parametrize("done", [0, len(MIGRATIONS) - 1])
+    def test_who_needs_one_and_has_none_is_told(
+        self, owner: Storage, user: Storage, done: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS[:done])
+        migrated(owner)
+        if not done:
+            owner.run("DROP TABLE axisor_schema")
+        monkeypatch.undo()
+        with pytest.raises(StorageError, match=r"this database user may not \(.*\): run `axisor-executor db") as caught:
+            migrate(user)
+        assert caught.value.code == "schema_outdated"
+
+    def test_a_newer_schema_is_told_as_such(self, owner: Storage, user: Storage) -> None:
+        migrated(owner)
+        owner.run("UPDATE axisor_schema SET version = version + 1 WHERE version = ?", len(MIGRATIONS))
+        with pytest.raises(StorageError, match="upgrade axisor-executor"):
+            migrate(user)
+
+    def test_one_that_may_only_read(self, owner: Storage, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        reader = Storage(f"{postgres_url}?options=-c%20default_transaction_read_only%3Don")
+        with closing(reader), pytest.raises(StorageError, match="read-only transaction") as caught:
+            migrated(reader)
+        assert caught.value.code == "schema_outdated"
+        migrated(owner)
+        assert migrate(reader) == 0
 
 
 class TestValues:

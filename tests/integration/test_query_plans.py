@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from axisor_executor import exposition
-from axisor_executor.storage import figures, horizon, leftover, lineage, pruning
+from axisor_executor.storage import figures, horizon, leftover, lineage, pruning, taking
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.taking import NewExecution
 from tests.harness.world import World
 
 LEDGER = "axisor_executions"
@@ -121,6 +122,15 @@ def test_pruning(world: World, plans: Plans) -> None:
         "SELECT id",
         "SELECT 1",
     }
+
+
+def test_collapsing(world: World, plans: Plans) -> None:
+    new = NewExecution("u5", "a5", "protect", {"v": 1}, 600, collapses=True)
+    taken = [taking.record(world.storage, new)[0].status for _ in range(2)]
+    assert taken == ["queued", "cancelled"]
+    plan = next(plan for sql, plan in plans.found if "axisor_actions s" in sql)
+    assert "axisor_executions_live_automation" in plan
+    assert re.search(r"SEARCH s USING|Index Scan using axisor_actions_pkey", plan), "of a twin, not of all"
 
 
 def test_remainders(world: World, plans: Plans) -> None:

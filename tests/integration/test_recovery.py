@@ -9,7 +9,10 @@ import pytest
 import redis
 
 from axisor_executor.automation import Lane
+from axisor_executor.broker import Queue
 from axisor_executor.consumer import id_of
+from axisor_executor.embedded import PrivateRedis
+from axisor_executor.errors import AxisorError
 from axisor_executor.recovery import Recovery
 from axisor_executor.storage import claiming, executions
 from axisor_executor.storage.connection import Storage
@@ -38,6 +41,7 @@ class StubQueue:
 
     def ping(self) -> None:
         self.asked.set()
+        self._be_refused("ping")
         if self.away and not self.answers:
             raise redis.ConnectionError("away")
 
@@ -64,6 +68,10 @@ class StubQueue:
         if self.away:
             raise redis.ConnectionError("away")
         return self.intact
+
+    def unmark(self) -> None:
+        self._be_refused("unmark")
+        self.intact = False
 
     def mark_intact(self) -> None:
         self.intact = True
@@ -169,7 +177,8 @@ class TestDue:
         ledger.wait(run, "retry", seconds=-1)
         age(ledger, 5)
         queue.away = True
-        assert recovery.look() == 0
+        with pytest.raises(AxisorError):
+            recovery.look()
         assert ledger.get(run.id).status == "waiting", "as this process can't wake it, perhaps another one can"
         queue.away = False
         assert recovery.look() == 1
@@ -240,7 +249,8 @@ class TestQueue:
             queue.intact = False
         age(ledger, 5)
         queue.away = queue.answers = True
-        assert recovery.look() == 0
+        with pytest.raises(AxisorError):
+            recovery.look()
         queue.away = False
         (row,) = ledger.storage.rows("SELECT id FROM axisor_executions WHERE status = 'queued'")
         queue.held = {row[0]}
@@ -345,13 +355,36 @@ class TestQueue:
         assert recovery.look() == 1
         assert queue.woken == [run.id]
 
+    def test_what_was_sent_is_not_forgotten_where_the_marker_can_not_be_set(
+        self, ledger: Ledger, queue: StubQueue, recovery: Recovery
+    ) -> None:
+        """Else all of it would be sent again at each look."""
+        for _ in range(3):
+            told(ledger, ledger.queued(), seconds_ago=20)
+        queue.intact, queue.refuses = False, {"unmark"}
+        assert [recovery.look() for _ in range(2)] == [0, 0]
+        assert queue.woken == []
+
     def test_a_redis_that_is_away_is_no_trouble(self, ledger: Ledger, queue: StubQueue, recovery: Recovery) -> None:
         ledger.queued()
         age(ledger, 5)
         queue.away = True
-        assert recovery.look() == 0
+        with pytest.raises(AxisorError) as raised:
+            recovery.look()
+        assert (raised.value.code, raised.value.status) == ("redis_unavailable", 503)
         queue.away = False
         assert recovery.look() == 1
+
+    def test_who_is_refused_by_redis_lets_another_be_elected(
+        self, ledger: Ledger, queue: StubQueue, recovery: Recovery, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        queue.refuses = {"ping"}
+        recovery._tick()
+        assert "Recovery can't use Redis: ResponseError: no rights" in caplog.text
+        queue.refuses = ()
+        other = Recovery(ledger.storage, queue, every_seconds=5)  # type: ignore[arg-type]
+        other._tick()
+        assert queue.revived == 1
 
 
 class TestRealRedis:
@@ -371,6 +404,23 @@ class TestRealRedis:
         with world.changes() as changes:
             assert [world.go_on(one)["status"] for one in (*ids, *ids)] == ["completed"] * 10
         assert len(changes.sent) == 5
+
+    def test_a_replica_gets_nothing_sent_again(self, world: World, own_redis: PrivateRedis) -> None:
+        """A process that reaches only that one believes at each of its terms that the queue was wiped."""
+        good = world.parts.recovery
+        good.look()
+        entry = world.automation(world.account(), "auto_entry", ENTRY)
+        for _ in range(3):
+            world.make_older(world.enqueue(world.job(entry)), seconds=5)
+        assert good.look() == 0
+        with redis.Redis.from_url(own_redis.url) as replica:
+            replica.replicaof("127.0.0.1", 1)
+        there = Queue(world.settings.model_copy(update={"redis_url": own_redis.url}))
+        for _ in range(2):
+            with pytest.raises(AxisorError, match="replica"):
+                Recovery(world.storage, there, every_seconds=5).look()
+            assert good.look() == 0
+        there.close()
 
     def test_what_is_in_line_is_not_sent_again_and_what_was_lost_is(self, world: World) -> None:
         world.parts.recovery.look()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import socketserver
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +16,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from axisor_executor import standing
+from axisor_executor.broker import Queue
 from axisor_executor.embedded import PrivateRedis
 from axisor_executor.redis_client import Client
 from axisor_executor.redis_script import Script
-from tests.harness.world import World
+from axisor_executor.settings import Settings
+from tests.harness.world import ENCRYPTION_KEY, World
 
 MakeClient = Callable[..., Any]
 
@@ -175,6 +181,92 @@ class TestFailover:
             client.eval("return redis.error_reply(ARGV[1])", 0, f"ERR {told}")
 
 
+class Quoting(socketserver.ThreadingTCPServer):
+    """A server that quotes the arguments of a command that it does not know, as Redis does; it knows but a few."""
+
+    daemon_threads = True
+
+    def __init__(self, *known: str) -> None:
+        super().__init__(("127.0.0.1", 0), _QuotingAnswers)
+        self.known = {*known, "CLIENT", "SELECT", "PING"}
+
+    @property
+    def url(self) -> str:
+        return f"redis://{USER}:{PASSWORD}@127.0.0.1:{self.server_address[1]}/2"
+
+
+class _QuotingAnswers(socketserver.StreamRequestHandler):
+    server: Quoting
+
+    def handle(self) -> None:
+        while count := self.rfile.readline():
+            name, *arguments = [self._argument() for _ in range(int(count[1:]))]
+            if name in self.server.known:
+                self.wfile.write(b"+OK\r\n")
+            else:
+                quoted = " ".join(f"`{one}`," for one in arguments)
+                self.wfile.write(f"-ERR unknown command `{name}`, with args beginning with: {quoted}\r\n".encode())
+
+    def _argument(self) -> str:
+        size = int(self.rfile.readline()[1:])
+        return self.rfile.read(size + 2)[:-2].decode()
+
+
+USER, PASSWORD = "canary-user", "canary-word"
+
+
+class TestAServerThatQuotes:
+    """Redis 5 and some proxies know no HELLO, with which redis-py sends the password since version 8."""
+
+    @pytest.fixture
+    def serve(self) -> Iterator[Callable[..., Quoting]]:
+        made: list[Quoting] = []
+
+        def serve(*known: str) -> Quoting:
+            made.append(Quoting(*known))
+            threading.Thread(target=made[-1].serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+            return made[-1]
+
+        yield serve
+        for one in made:
+            one.shutdown()
+            one.server_close()
+
+    def test_it_needs_to_know_no_hello(self, serve: Callable[..., Quoting], make: MakeClient) -> None:
+        assert make(serve("AUTH", "GET").url).get("key") == b"OK"
+
+    ASKS: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "a command": lambda client: client.get("key"),
+        "commands at once": lambda client: client.execute_behind(("PING",), ("PING",)),
+        "a pipeline": lambda client: client.pipeline(transaction=False).get("key").execute(),
+    }
+
+    @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
+    def test_no_error_has_the_password(
+        self, serve: Callable[..., Quoting], make: MakeClient, ask: Callable[[Any], Any]
+    ) -> None:
+        with pytest.raises(redis.RedisError) as raised:
+            ask(make(serve().url))
+        assert str(raised.value) == "unknown command `AUTH`"
+        told = "".join(traceback.format_exception(raised.value))
+        assert USER not in told
+        assert PASSWORD not in told
+
+    def test_nor_does_what_people_are_shown(self, serve: Callable[..., Quoting]) -> None:
+        queue = Queue(Settings(redis_url=serve().url, encryption_key=ENCRYPTION_KEY))
+        assert standing.redis(queue) == {"ok": False, "problem": "can't be reached: unknown command `AUTH`"}
+        queue.close()
+
+
+def test_every_thread_may_have_a_connection(make: MakeClient, redis_url: str) -> None:
+    """redis-py has a bound of its own, below the threads that a process may have."""
+    pool = make(redis_url).connection_pool
+    taken = [pool.get_connection() for _ in range(150)]
+    assert len({id(one) for one in taken}) == 150
+    for one in taken:
+        pool.release(one)
+
+
 def interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 
@@ -187,6 +279,31 @@ def test_nor_is_one_that_nobody_waited_for(client: Any, monkeypatch: pytest.Monk
         with pytest.raises(KeyboardInterrupt):
             client.echo("never read")
     assert client.get("key") == b"value"
+
+
+@pytest.mark.parametrize("number", [7, 2.5])
+def test_an_interrupt_is_no_crash(client: Any, number: float) -> None:
+    """As Ctrl-C while something is enqueued: the handler runs wherever the interpreter looks for signals."""
+    packer = client.connection_pool.make_connection()._command_packer
+    struck = 0
+    before = signal.signal(signal.SIGVTALRM, _strike)
+    try:
+        while struck < 200:
+            try:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0.0002)
+                while True:
+                    packer.pack("SET", number, b"\xff", "text")
+            except InterruptedError:
+                struck += 1
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    client.set("number", number)
+    assert client.get("number") == str(number).encode()
+
+
+def _strike(number: int, frame: object) -> None:
+    raise InterruptedError
 
 
 def test_an_error_is_an_answer(client: Any, redis_url: str) -> None:

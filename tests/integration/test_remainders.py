@@ -8,15 +8,23 @@ from typing import Any
 import pytest
 
 from axisor_executor import interventions
-from axisor_executor.automation import AddMargin, CashIn, ClosePosition, OpenPosition, SetStopLoss, act
+from axisor_executor.automation import Act, AddMargin, CashIn, ClosePosition, OpenPosition, SetStopLoss, act
 from axisor_executor.exchange.client import LNMarketsClient
+from axisor_executor.reconcile import Verdict
+from axisor_executor.run.settle import Settler
+from axisor_executor.storage import actions
+from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.lineage import REOPEN_SECONDS
+from axisor_executor.switching import pause, resume
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
 from tests.integration.puppet import CONFIG, Puppet
 
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = "POST /v3/futures/isolated/trade/close"
+STOPPING = "PUT /v3/futures/isolated/trade/stoploss"
+TAKING = "PUT /v3/futures/isolated/trade/takeprofit"
 HISTORY = "GET /v3/futures/isolated/trades/closed"
 AT_RISK = 45_900
 OLD = 601.0
@@ -168,6 +176,134 @@ class TestTheOldTrade:
         execution_id = halve(world, account, old)
         puppet.decision = act(ClosePosition(old))
         assert waiting(world.run(world.automation(account, "puppet", CONFIG)), execution_id)
+
+
+def reduces(trade_id: str) -> Act:
+    return act(ClosePosition(trade_id), OpenPosition("buy", 50, Decimal(10), replaces=trade_id))
+
+
+class TestWhatWasLostBefore:
+    """It was meant for a trade that another automation reduces, before anybody knows that it never arrived."""
+
+    @pytest.fixture
+    def reduced(self, world: World, account: Account) -> str:
+        return guard(world, account, "reduce_position", reduce_percentage=50)
+
+    def lose(
+        self, world: World, automation_id: str, trade_id: str, *, route: str = CLOSING, fault: str = "drop_before"
+    ) -> str:
+        """Lose the answer to a request of a job."""
+        world.paper.add_fault(fault, route=route, count=1)
+        lost = world.run(automation_id, trade_id=trade_id)
+        assert (lost["status"], lost["waitingFor"]) == ("waiting", "reconcile")
+        return str(lost["executionId"])
+
+    def test_a_close_is_that_of_the_remainder(self, world: World, account: Account, old: str, reduced: str) -> None:
+        lost = self.lose(world, guard(world, account, "close_position"), old)
+        new = world.run(reduced, trade_id=old)["tradeId"]
+        done = world.go_on(lost)
+        assert (done["status"], done["tradeId"], world.trade(account, new)["closed"]) == ("completed", new, True)
+
+    def test_a_reduce_is_that_of_the_remainder(self, world: World, account: Account, old: str, reduced: str) -> None:
+        lost = self.lose(world, reduced, old)
+        new = world.run(guard(world, account, "reduce_position", reduce_percentage=50), trade_id=old)["tradeId"]
+        done = world.go_on(lost)
+        assert (done["status"], done["result"]["oldTradeId"]) == ("completed", new)
+        assert world.trade(account, done["tradeId"])["quantity"] == 25
+
+    @pytest.mark.parametrize(
+        ("action", "level", "value", "route"),
+        [("update_sl", "stoploss", 48_000, STOPPING), ("update_tp", "takeprofit", 60_000, TAKING)],
+    )
+    def test_a_level_is_that_of_the_remainder(
+        self, world: World, account: Account, old: str, reduced: str, action: str, level: str, value: int, route: str
+    ) -> None:
+        config = {"action": action, f"new_{level}": value}
+        lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route)
+        new = world.run(reduced, trade_id=old)["tradeId"]
+        done = world.go_on(lost)
+        assert (done["status"], done["tradeId"], world.trade(account, new)[level]) == ("completed", new, value)
+
+    @pytest.mark.parametrize(
+        ("config", "route"),
+        [({"action": "close_sl"}, CLOSING), ({"action": "update_sl", "new_stoploss": 48_000}, STOPPING)],
+    )
+    def test_it_is_not_known_as_long_as_the_remainder_is_owed(
+        self, world: World, account: Account, old: str, config: dict[str, Any], route: str
+    ) -> None:
+        lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route)
+        execution_id = halve(world, account, old)
+        held = world.go_on(lost)
+        assert (held["status"], held["waitingFor"]) == ("waiting", "reconcile")
+        new = world.settle(execution_id)["tradeId"]
+        assert world.go_on(lost)["tradeId"] == new
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_of_two_closes_that_are_lost_the_reduce_counts_if_it_is_known_first(
+        self, world: World, account: Account, old: str, reduced: str, is_first: bool
+    ) -> None:
+        lost = self.lose(world, guard(world, account, "close_position"), old)
+        reduce = self.lose(world, reduced, old, fault="drop_after")
+        first, second = (reduce, lost) if is_first else (lost, reduce)
+        assert world.go_on(first)["status"] == "completed"
+        done = world.go_on(second)
+        assert (done["status"], done.get("result", {}).get("alreadyClosed", False)) == ("completed", not is_first)
+        assert not any(trade["running"] for trade in world.paper.trades(account.paper))
+
+    def test_two_reduces_do_not_wait_for_each_other(
+        self, world: World, account: Account, puppet: Puppet, old: str
+    ) -> None:
+        puppet.decision = reduces(old)
+        lost = [self.lose(world, world.automation(account, "puppet", CONFIG), old) for _ in range(2)]
+        assert world.run(guard(world, account, "close_position"), trade_id=old)["status"] == "completed"
+        assert [world.go_on(one)["result"]["alreadyClosed"] for one in lost] == [True, True]
+
+    def test_a_close_behind_another_step_is_not_taken_for_done(
+        self, world: World, account: Account, puppet: Puppet, old: str, reduced: str
+    ) -> None:
+        puppet.decision = act(SetStopLoss(old, Decimal(48_000)), ClosePosition(old))
+        lost = self.lose(world, world.automation(account, "puppet", CONFIG), old)
+        new = world.run(reduced, trade_id=old)["tradeId"]
+        assert world.go_on(lost)["error"]["code"] == "trade_not_found"
+        assert world.trade(account, new)["running"]
+
+
+class TestALostReopen:
+    """Its request is proven never to have been carried out: it is owed still, whatever keeps it from being sent."""
+
+    @pytest.fixture
+    def account(self, world: World, puppet: Puppet) -> Account:
+        world.paper.settings(windowSeconds=1.0)
+        world.restart(puppet.plugin, signature_window_seconds=1.0, signature_margin_seconds=0.2)
+        return world.account(balance=21_500)
+
+    def test_it_is_seen_by_others_at_once(self, world: World, account: Account, old: str) -> None:
+        execution_id = halve(world, account, old, fault="drop_before")
+        reducing = world.execution(execution_id).automation_id
+        pause(world.storage, "automation", reducing, window_seconds=0)
+        until(lambda: world.go_on(execution_id) and world.actions(execution_id)[1].status == "rejected")
+        assert waiting(world.run(guard(world, account, "close_position"), trade_id=old), execution_id)
+        entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 90})
+        assert waiting(world.run(entry), execution_id)
+        resume(world.storage, "automation", reducing)
+        done = world.settle(execution_id)
+        assert (done["status"], world.trade(account, done["tradeId"])["quantity"]) == ("completed", 50)
+
+    def test_it_is_not_opened_again_where_its_answer_comes_after_all(
+        self, world: World, account: Account, old: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its sender was frozen, and wakes up while it is judged."""
+        execution_id = halve(world, account, old, fault="drop_after")
+        (new,) = (trade["id"] for trade in world.paper.trades(account.paper) if trade["running"])
+
+        def look(_: Settler, sent: LedgerAction) -> Verdict:
+            actions.settle(world.storage, sent, "confirmed", new_trade_id=new)
+            return Verdict("not_executed", "it was not seen")
+
+        monkeypatch.setattr(Settler, "_look", look)
+        with world.changes() as changes:
+            done = world.go_on(execution_id)
+        assert (done["status"], done["tradeId"], changes.sent) == ("completed", new, [])
 
 
 class TestAPass:

@@ -255,6 +255,34 @@ def test_a_sign_of_life_now_and_then_is_enough(queue: Queue, client: Any, monkey
     assert shown == [True, False, True, True, False]
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_worker_whose_clock_is_off_is_neither_dead_nor_immortal(
+    queue: Queue, make: MakeQueue, redis_url: str, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Signs of life are by the clock of Redis."""
+    other, client = make(redis_url).broker, queue.broker.client
+    queue.announce("execution", LANE)
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "current_millis", lambda: current_millis() + hours * 3_600_000)
+        assert ids(other.turn(LANE, 1)) == ["execution"]
+    queue.revive()
+    assert queue.broker.turn(LANE, 1) == [], "it lives"
+    silent = -2 * queue.broker.heartbeat_timeout
+    client.zincrby(f"{PREFIX}:__heartbeats__", silent, other.broker_id)
+    queue.revive()
+    assert ids(queue.broker.turn(LANE, 1)) == ["execution"]
+
+
+def test_where_redis_does_not_tell_its_time_the_workers_does(make: MakeQueue, own_redis: PrivateRedis) -> None:
+    queue = make(own_redis.url)
+    client: Any = queue.broker.client
+    client.acl_setuser("default", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-time"])
+    queue.announce("execution", LANE)
+    assert ids(queue.broker.turn(LANE, 1)) == ["execution"]
+    queue.revive()
+    assert client.zscore(f"{PREFIX}:__heartbeats__", queue.broker.broker_id) == pytest.approx(current_millis(), abs=5e3)
+
+
 class TestLostAnswers:
     """What Redis gave to this process in an answer that never arrived would stay taken as long as the process lives."""
 

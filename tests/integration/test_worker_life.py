@@ -8,14 +8,18 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from axisor_executor import api, standing
 from axisor_executor.embedded import ChildProcess
 from axisor_executor.errors import EmbeddedServerError
+from axisor_executor.storage import schema
+from tests.harness.postgres import writer
 from tests.harness.waiting import until
 from tests.harness.world import Account, World
 
@@ -26,6 +30,7 @@ OPENING = "POST /v3/futures/isolated/trade"
 LATE = "3"  # the exit code of a worker whose runs did not end in time
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+postgres_only = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 
 
 @pytest.fixture
@@ -217,21 +222,52 @@ def install(site: Path, name: str, version: str) -> None:
     (info / "entry_points.txt").write_text(f"[axisor_executor]\n{module} = {module}\n")
 
 
+def refusal(world: World, output: Path, **env: Any) -> str:
+    """Return the one line with which a worker refuses to start."""
+    with (
+        pytest.raises(EmbeddedServerError, match="ended with status"),
+        world.worker(output, **env),
+    ):
+        pytest.fail("it must not start")
+    text = output.read_text()
+    assert "Traceback" not in text, text
+    (line,) = [line for line in text.splitlines() if "The worker can't start" in line]
+    return line
+
+
+@postgres_only
+def test_one_asks_for_no_right_and_no_lock_that_it_does_not_need(
+    world: World, account: Account, tmp_path: Path
+) -> None:
+    execution_id = world.enqueue(world.job(world.automation(account, "auto_entry", ENTRY)))
+    url = world.settings.require_database()
+    with writer(url) as its_url, closing(psycopg2.connect(url)) as migrating:
+        migrating.cursor().execute(f"SELECT pg_advisory_xact_lock({schema._LOCK})")
+        with world.worker(tmp_path / "worker.log", DATABASE_URL=its_url) as worker:
+            worker.wait_until(ended(world, execution_id), timeout=30, what="the execution's end")
+    assert world.execution(execution_id).status == "completed"
+
+
+@postgres_only
+def test_one_that_can_only_read_does_not_start(world: World, tmp_path: Path) -> None:
+    url = f"{world.settings.require_database()}?options=-c%20default_transaction_read_only%3Don"
+    line = refusal(world, tmp_path / "worker.log", DATABASE_URL=url)
+    assert line.endswith("the database failed: cannot execute INSERT in a read-only transaction")
+
+
+def test_nor_does_one_that_is_refused_its_row(world: World, tmp_path: Path) -> None:
+    world.storage.run("ALTER TABLE axisor_workers RENAME TO elsewhere")
+    try:
+        line = refusal(world, tmp_path / "worker.log")
+    finally:
+        world.storage.run("ALTER TABLE elsewhere RENAME TO axisor_workers")
+    assert re.search("can't start: the database (failed|refused): .*axisor_workers", line)
+
+
 @sqlite_only
 class TestRefusingToStart:
-    def refusal(self, world: World, output: Path, **env: Any) -> str:
-        with (
-            pytest.raises(EmbeddedServerError, match="ended with status"),
-            world.worker(output, **env),
-        ):
-            pytest.fail("it must not start")
-        text = output.read_text()
-        assert "Traceback" not in text, text
-        (line,) = [line for line in text.splitlines() if "The worker can't start" in line]
-        return line
-
     def test_too_few_database_connections(self, world: World, tmp_path: Path) -> None:
-        line = self.refusal(world, tmp_path / "worker.log", AXISOR_DB_POOL="7")
+        line = refusal(world, tmp_path / "worker.log", AXISOR_DB_POOL="7")
         assert "AXISOR_DB_POOL is 7, 4 threads need at least 8" in line
         assert standing.workers(world.storage) == [], "nobody is told of a worker that is none"
 
@@ -245,7 +281,7 @@ class TestRefusingToStart:
         install(site, "first-one", "1.5")
         install(site, "second-one", "2.5")
         path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        line = self.refusal(world, tmp_path / "worker.log", PYTHONPATH=path)
+        line = refusal(world, tmp_path / "worker.log", PYTHONPATH=path)
         assert "'same_type' is registered by two plugins: first-one 1.5" in line
         assert "second-one 2.5" in line
         output = tmp_path / "again.log"

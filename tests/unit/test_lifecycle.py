@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from axisor_executor import lifecycle
+from axisor_executor import lifecycle, runtime
 from axisor_executor.lifecycle import STALLED_SECONDS, default_cap, replace_stalled
 
 
@@ -199,6 +199,19 @@ class TestDefaultCap:
 
     def test_a_worker_for_entries_alone_has_all_of_them(self) -> None:
         assert default_cap(Worker(consumer_whitelist={"default"})) is None  # type: ignore[arg-type]
+
+
+def test_a_worker_that_lacks_a_part_is_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Dramatiq lets nothing but the end of the process keep a worker from its work."""
+
+    def without_threads() -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(runtime, "current", without_threads)
+    with pytest.raises(SystemExit) as ended:
+        lifecycle.Lifecycle().before_worker_boot(None, Worker())  # type: ignore[arg-type]
+    assert ended.value.code == 1
+    assert "The worker can't start: RuntimeError" in caplog.text
 
 
 def test_the_watch_ends_with_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

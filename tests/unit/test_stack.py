@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axisor_executor.embedded import free_port
+from axisor_executor.embedded import Guard, PrivateRedis, free_port
 from axisor_executor.errors import AxisorError, EmbeddedServerError
-from axisor_executor.stack import logs, plan
+from axisor_executor.stack import logs, parts, plan
 from axisor_executor.stack.backoff import FIRST_SECONDS, LIMIT_SECONDS, STEADY_SECONDS, Backoff
 from axisor_executor.stack.folder import StackFolder
 from axisor_executor.stack.plan import Wanted, make_plan
@@ -131,7 +134,7 @@ class Puppet:
     name = "puppet"
     pid = 4711
 
-    def __init__(self, *starts: str | None) -> None:
+    def __init__(self, *starts: Exception | None) -> None:
         self.starts = list(starts)
         self.ending: str | None = None
         self.stops = 0
@@ -139,8 +142,8 @@ class Puppet:
     def start(self, stopping: threading.Event) -> None:
         self.ending = None
         if self.starts and (problem := self.starts.pop(0)):
-            self.ending = problem
-            raise EmbeddedServerError(problem)
+            self.ending = str(problem)
+            raise problem
 
     def stop(self) -> None:
         self.stops += 1
@@ -169,21 +172,31 @@ class TestSupervised:
         made.begin()
         return made
 
-    def test_a_part_that_ends_is_told_and_started_again(self) -> None:
-        told, part = Told(), Puppet(None, "no port", None)
+    @pytest.mark.parametrize(
+        ("problem", "shown"),
+        [
+            (EmbeddedServerError("no port"), "did not come back: no port"),
+            (OSError("no space"), "did not come back: puppet can't be started: OSError: no space"),
+            (KeyError("of ours"), "did not come back: puppet can't be started: KeyError: 'of ours'"),
+        ],
+        ids=["as parts say it", "of the system", "a mistake"],
+    )
+    def test_a_part_that_ends_is_told_and_started_again(self, problem: Exception, shown: str) -> None:
+        told, part = Told(), Puppet(None, problem, None)
         one = self._begin(part, told)
         one.wait_until_up(threading.Event())
         part.ending = "was ended by SIGKILL"
         told.wait_for("puppet was ended by SIGKILL; starting it again in 0.5 s")
-        told.wait_for("did not come back: no port")
+        told.wait_for(shown)
         told.wait_for("puppet is back")
         assert (one.state, one.restarts) == ("running", 2)
         one.end()
         one.join()
         assert one.state == "stopped"
 
-    def test_one_that_never_comes_up_is_not_tried_again(self) -> None:
-        part = Puppet("no such program")
+    @pytest.mark.parametrize("problem", [EmbeddedServerError("no such program"), OSError("no such program")])
+    def test_one_that_never_comes_up_is_not_tried_again(self, problem: Exception) -> None:
+        part = Puppet(problem)
         one = self._begin(part, Told())
         with pytest.raises(EmbeddedServerError, match="no such program"):
             one.wait_until_up(threading.Event())
@@ -199,6 +212,50 @@ class TestSupervised:
         one.end()
         one.join()
         assert one.restarts == 0
+
+
+class TestRedis:
+    def test_it_comes_back_when_the_disk_has_room_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        told, server = Told(), PrivateRedis()
+        one = Supervised(parts.Redis(server), told, lambda: None)
+        one.begin()
+        one.wait_until_up(threading.Event())
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", "/where/nothing/can/be/made")
+            server.kill()
+            told.wait_for("redis did not come back: redis can't be started: FileNotFoundError")
+        told.wait_for("redis is back")
+        one.end()
+        one.join()
+        assert one.state == "stopped"
+
+
+class TestProgram:
+    @pytest.fixture
+    def home(self, folder: StackFolder) -> Iterator[parts.Home]:
+        guard = Guard()
+        yield parts.Home(folder.logs, os.environ, 5.0, guard.lifeline)
+        guard.fire()
+
+    def test_one_that_can_not_be_watched_does_not_go_on_unwatched(self, home: parts.Home) -> None:
+        """It would pass for one that runs."""
+
+        def ready(*_: object) -> bool:
+            raise OSError(24, "Too many open files")
+
+        program = parts.Program("server", home, "http.server", "0", "--bind", "127.0.0.1", ready=ready)
+        with pytest.raises(OSError, match="Too many open files"):
+            program.start(threading.Event())
+        assert program.ending == "was ended by SIGTERM"
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="of Linux")
+    def test_it_says_how_one_ended_whatever_the_signal(self, home: parts.Home) -> None:
+        program = parts.Program("server", home, "http.server", "0", "--bind", "127.0.0.1")
+        program.start(threading.Event())
+        assert program.pid is not None
+        os.kill(program.pid, signal.SIGRTMIN + 1)
+        program.stop()
+        assert program.ending == f"was ended by signal {signal.SIGRTMIN + 1}"
 
 
 class TestLogs:
