@@ -267,7 +267,7 @@ class Run:
             acting = self._open(resolved.account, any_switch=found.any_switch)
             decision = self._decide(resolved, acting)
         if isinstance(decision, Act):
-            decision = without(decision, kept)
+            decision = without(self.storage, resolved.account.id, decision, kept)
         if isinstance(decision, Act) and decision.groups:
             decision = spend.guard(self.storage, decision, resolved)
         record = record_of(resolved, acting)

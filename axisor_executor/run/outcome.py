@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from axisor_executor.automation import Act, CloseCrossPosition, ClosePosition, Group, OpenPosition
-from axisor_executor.storage import actions, executions
+from axisor_executor.storage import actions, executions, lineage
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
@@ -114,24 +114,45 @@ def lost_of(outcomes: Iterable[GroupOutcome]) -> Counter[str]:
     return Counter(outcome.key for outcome in outcomes if outcome.proven_not_executed and not outcome.is_told)
 
 
-def without(decision: Act, kept: Sequence[GroupOutcome]) -> Act:
+def without(storage: Storage, account_id: str, decision: Act, kept: Sequence[GroupOutcome]) -> Act:
     """Leave out of a decision what is kept of earlier ones; what replaced a trade counts as that trade."""
+    if not kept:
+        return decision
     keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
-    return replace(decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in keys))
+    now = lineage.ancestors(storage, account_id, {group.trade_id for group in decision.groups if group.trade_id})
+    over = keys | {now[key] for key in keys if key in now}
+    return replace(decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in over))
 
 
 def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerAction]) -> list[GroupOutcome]:
     """Return what became of the groups of which something was sent before the present plan, one plan after the other.
 
-    What failed before a person had the execution tried again is decided anew, and not among them.
+    What failed before a person had the execution tried again is decided anew, and not among them; nor is what was lost
+    for a trade that a later plan has under the id that it goes on as.
     """
     if all(action.plan_version == run.plan_version for action in ledger):
         return []
-    older: list[GroupOutcome] = []
-    for stored in executions.old_plans(storage, run.id):
-        if stored["decision"] == "act" and stored["version"] < run.plan_version:
-            older += outcomes_of(Act.from_dict(stored), ledger, stored["version"])
-    return [outcome for outcome in older if outcome.touched or (outcome.was_sent and not outcome.is_told)]
+    plans = {
+        stored["version"]: Act.from_dict(stored)
+        for stored in executions.old_plans(storage, run.id)
+        if stored["decision"] == "act" and stored["version"] < run.plan_version
+    }
+    older = [outcome for version, plan in plans.items() for outcome in outcomes_of(plan, ledger, version)]
+    plans[run.plan_version] = present_plan(run)
+    return [
+        outcome
+        for outcome in older
+        if (outcome.touched or (outcome.was_sent and not outcome.is_told))
+        and not (outcome.proven_not_executed and _goes_on(storage, outcome, plans))
+    ]
+
+
+def _goes_on(storage: Storage, lost: GroupOutcome, plans: Mapping[int, Act]) -> bool:
+    """Whether a later plan has the trade of a lost action under another id: what comes of that is to be told."""
+    sent = lost.steps[0]
+    later = {group.trade_id for version, plan in plans.items() if version > sent.plan_version for group in plan.groups}
+    others = {trade_id for trade_id in later if trade_id not in (None, lost.key)}
+    return lost.key in lineage.ancestors(storage, sent.account_id, others)
 
 
 def ledger_of(storage: Storage, run: Execution) -> list[LedgerAction]:

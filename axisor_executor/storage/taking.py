@@ -159,13 +159,13 @@ def _twin(storage: Storage) -> str:
     """
     field = "COALESCE(json_extract(job, '$.{}'), '')" if storage.is_sqlite else "COALESCE(job->>'{}', '')"
     return (
-        f"automation_id = ? AND {_NOT_BEGUN} AND user_id = ? AND expires_at > {{now}} "
+        f"automation_id = ? AND {_NOT_BEGUN} AND user_id = ? AND COALESCE(account_id, '') = ? AND expires_at > {{now}} "
         f"AND {field.format('action')} = ? AND {field.format('tradeId')} = ?"
     )
 
 
 def _twin_of(new: NewExecution) -> tuple[str, ...]:
-    return new.automation_id, new.user_id, new.job.get("action") or "", new.trade_id or ""
+    return new.automation_id, new.user_id, new.account_id or "", new.job.get("action") or "", new.trade_id or ""
 
 
 def _cancel_duplicate(storage: Storage, execution_id: str, new: NewExecution, twin: str) -> None:

@@ -90,6 +90,13 @@ class TestWhatIsNotTheSame:
         ids = [world.enqueue(world.job(one, trade_id="t1")) for one in (guard, other)]
         assert statuses(world, ids) == ["queued", "queued"]
 
+    def test_a_job_for_the_account_that_it_is_bound_to_now(self, world: World, guard: str) -> None:
+        """The one that waits is for the account before, and will be refused."""
+        world.enqueue(world.job(guard, trade_id="t1"))
+        other = world.account(name="Second Account")
+        world.storage.run('UPDATE "Automation" SET user_exchange_account_id = ? WHERE id = ?', other.id, guard)
+        assert world.execution(world.enqueue(world.job(guard, trade_id="t1"))).status == "queued"
+
     def test_another_users_job_neither_drops_nor_is_dropped(self, world: World, guard: str) -> None:
         stranger = world.enqueue(world.job(guard, trade_id="t1", user_id="user456"))
         owner = world.enqueue(world.job(guard, trade_id="t1"))

@@ -367,6 +367,23 @@ class TestLost:
         assert changes.sent == []
 
 
+class TestReducedMeanwhile:
+    """A trade that was done goes on under another id, while others of the same pass are decided again."""
+
+    def test_it_is_not_done_again(self, world: World, account: Account, puppet: Puppet) -> None:
+        for _ in range(2):
+            world.open_trade(account)
+        puppet.decision = lambda context: top_ups(*sorted(one.id for one in context.running_trades()))
+        world.paper.add_fault("drop_before", route=ADDING, count=1)
+        begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        (done,) = (one.action.target for one in world.actions(begun) if one.status == "confirmed")
+        halving = world.automation(account, "margin_guard", {"action": "reduce_position", "reduce_percentage": 50})
+        new = world.run(halving, trade_id=done)["tradeId"]
+        result = world.settle(begun)
+        assert set(told(result).values()) == {("completed", None)}
+        assert new not in {one.action.target for one in world.actions(begun)}
+
+
 class TestRejectedBefore:
     """One was refused by a plan, and another is decided on by the plans that follow."""
 

@@ -250,6 +250,33 @@ class TestWhatWasLostBefore:
         assert (done["status"], done.get("result", {}).get("alreadyClosed", False)) == ("completed", not is_first)
         assert not any(trade["running"] for trade in world.paper.trades(account.paper))
 
+    def test_what_becomes_of_the_remainder_is_told_however_long_it_takes(
+        self, world: World, account: Account, old: str, reduced: str
+    ) -> None:
+        stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 48_000})
+        lost = self.lose(world, stop, old, route=STOPPING)
+        new = world.run(reduced, trade_id=old)["tradeId"]
+        world.paper.add_fault("status_before", route=STOPPING, count=1, status=503)
+        assert world.go_on(lost)["status"] == "waiting"
+        assert (world.settle(lost)["status"], world.trade(account, new)["stoploss"]) == ("completed", 48_000)
+
+    @pytest.mark.parametrize("by_a_person", [False, True])
+    def test_and_where_its_answer_is_lost_as_well(
+        self, world: World, account: Account, old: str, reduced: str, by_a_person: bool
+    ) -> None:
+        lost = self.lose(world, guard(world, account, "close_position"), old)
+        new = world.run(reduced, trade_id=old)["tradeId"]
+        world.paper.add_fault("drop_after", route=CLOSING, count=1)
+        assert world.go_on(lost)["waitingFor"] == "reconcile"
+        if by_a_person:
+            give_up(world, lost)
+            done = interventions.resolve(world.storage, lost, "executed")
+        else:
+            world.make_older(lost, seconds=OLD)  # it may not begin anything any more
+            done = world.settle(lost)
+        assert (done["status"], world.trade(account, new)["closed"]) == ("completed", True)
+        assert "unguarded_trade" not in world.alerts
+
     def test_two_reduces_do_not_wait_for_each_other(
         self, world: World, account: Account, puppet: Puppet, old: str
     ) -> None:
