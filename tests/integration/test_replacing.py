@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import dramatiq
 import pytest
@@ -42,7 +43,8 @@ class Scene:
     """A worker whose messages are being worked on until they are let go, and whose consumer can be made to stall."""
 
     def __init__(self, url: str) -> None:
-        settings = Settings(redis_url=url, encryption_key=ENCRYPTION_KEY, queue_prefix="replacing")
+        # Of its own: a consumer that was replaced may wake up when its scene is over, and take the next one's messages.
+        settings = Settings(redis_url=url, encryption_key=ENCRYPTION_KEY, queue_prefix=f"replacing-{uuid4().hex}")
         self.acknowledged = Acknowledged()
         self.queue = Queue(settings, make_broker(settings, [self.acknowledged]))
         self.begun = threading.Semaphore(0)
@@ -156,7 +158,7 @@ def test_threads_find_a_consumer_whenever_they_are_done(
     old.join(SECONDS)
     assert not old.is_alive()
     scene.stop()
-    assert scene.queue.broker.client.hlen(f"replacing:{LANE}.msgs") == 0, "the queue heard of all of them"
+    assert scene.queue.broker.client.hlen(f"{scene.queue.prefix}:{LANE}.msgs") == 0, "the queue heard of all of them"
     assert [one.getMessage() for one in caplog.records if one.name.startswith("dramatiq")] == []
 
 
