@@ -549,10 +549,20 @@ def test_call_that_is_interrupted_leaves_its_answer_to_nobody(
     class Interrupt(BaseException):
         pass
 
+    answered = threading.Event()
+
     def interrupt(*_: object) -> None:
+        assert answered.wait(5)
         raise Interrupt
 
-    with Server(answering(MINE, MINE)) as server:
+    def twice(peer: Peer) -> None:
+        for _ in range(2):
+            assert peer.read()
+            peer.send(MINE)
+        answered.set()
+        peer.wait_for_close()
+
+    with Server(twice, answering(MINE)) as server:
         client = connect(server)
         reading(client)
         with monkeypatch.context() as patch:
