@@ -28,11 +28,11 @@ from axisor_executor.keycheck import KeysTested, ask_of_keys, owner_of
 from axisor_executor.observe.logs import maybe_timestamp, say, timestamp
 from axisor_executor.run.acting import LN_MARKETS
 from axisor_executor.runtime import Runtime
-from axisor_executor.storage import account_rows, actions
+from axisor_executor.storage import account_rows, history
 from axisor_executor.storage.account_rows import AccountRecord
 from axisor_executor.storage.accounts import Account, as_stored, set_credentials
-from axisor_executor.storage.connection import document
 from axisor_executor.storage.schema import owns_monolith_tables
+from axisor_executor.storage.values import document
 
 MOST_NAMED = 5
 
@@ -319,7 +319,7 @@ def rotate(
             set_credentials(parts.storage, account.id, _written(parts, account.id, keys))
             _reads_back(parts, account.id, keys)
             account_rows.set_verified(parts.storage, account.id, tested is not None and tested.is_usable)
-        unsettled = actions.unsettled(
+        unsettled = history.unsettled(
             parts.storage, scope="account", scope_id=account.id, statuses=("sending", "unknown")
         )
     say.success(f"The keys of account {account.name} were replaced")

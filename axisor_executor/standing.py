@@ -7,8 +7,9 @@ from typing import Any
 from axisor_executor.broker import Queue
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.redis_client import QUEUE_ERRORS
-from axisor_executor.storage.connection import Storage, document, instant
+from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.leftover import LIVE
+from axisor_executor.storage.values import document, instant
 from axisor_executor.workers import SILENT_SECONDS
 
 _FORGOTTEN_SECONDS = 86_400.0

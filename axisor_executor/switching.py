@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from axisor_executor.errors import InvalidJob
 from axisor_executor.observe.logs import say
-from axisor_executor.storage import accounts, actions, switches
+from axisor_executor.storage import accounts, actions, history, switches
 from axisor_executor.storage.actions import ActionStatus, LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.switches import Mode, Scope
@@ -53,7 +53,7 @@ def pause(
     with storage.explained(), storage.connection():
         scope_id = _as_stored(storage, scope, scope_id)
         switches.put(storage, scope, scope_id, mode, reason)
-        out = actions.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
+        out = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
         while any(_may_leave(action, storage, window_seconds) for action in _sending(storage, scope, scope_id, mode)):
             time.sleep(_POLL_SECONDS)
         seen = {(action.execution_id, action.seq) for action in out}
@@ -81,7 +81,7 @@ def _as_stored(storage: Storage, scope: Scope, scope_id: str) -> str:
 
 
 def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[LedgerAction]:
-    sending = actions.unsettled(storage, scope=scope, scope_id=scope_id, statuses=_SENDING)
+    sending = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=_SENDING)
     return [action for action in sending if mode == "paused" or not action.action.risk_reducing]
 
 

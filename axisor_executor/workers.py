@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from axisor_executor.ids import uuid7
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import leases
-from axisor_executor.storage.connection import Storage, document
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import document
 
 BEATS_PER_LEASE = 4
 ANNOUNCE_SECONDS = 10.0

@@ -45,7 +45,10 @@ def executor(*, patient: bool = False) -> Iterator[Runtime]:
 
     Raises:
         SettingsError: the settings can't be used.
+        StorageError: the database fails in the block, or refuses what that asks.
     """
+    import peewee
+
     from axisor_executor import runtime
 
     settings = read_settings()
@@ -55,6 +58,8 @@ def executor(*, patient: bool = False) -> Iterator[Runtime]:
     runtime.use(parts)
     try:
         yield parts
+    except peewee.PeeweeException as error:  # of the parts' database: there is no other
+        raise parts.storage.explanation(error) from None
     finally:
         runtime.use(None)
         parts.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from axisor_executor.errors import AxisorError, StorageError
+from axisor_executor.errors import AxisorError
 
 
 class Failure(click.ClickException):
@@ -41,20 +41,3 @@ class CommandLine(click.Group):
             return super().invoke(ctx)
         except AxisorError as error:
             raise Failure(error) from None
-        except Exception as error:
-            known = _database_error(error)
-            if known is None:
-                raise
-            raise Failure(known) from None
-
-
-def _database_error(error: Exception) -> AxisorError | None:
-    """Return our error for one of the database's own, ``None`` for anything else."""
-    if type(error).__module__.partition(".")[0] != "peewee":
-        return None
-    from axisor_executor.storage.connection import BROKEN
-
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, BROKEN):
-        return StorageError(f"the database failed: {reason}", code="database_unavailable", status=503)
-    return StorageError(f"the database refused: {reason}", code="database_error")

@@ -30,8 +30,15 @@ def look(storage: Storage, settings: Settings, registry: Registry | None, *, lim
         settings: for the keys that decrypt.
         registry: the plugins; None leaves out what only they can tell.
         limit: how many of each kind are named; all are counted.
+
+    Raises:
+        StorageError: the database fails, or refuses to be read.
     """
-    found = Findings(limit)
+    with storage.explained():
+        return _look(storage, settings, registry, Findings(limit))
+
+
+def _look(storage: Storage, settings: Settings, registry: Registry | None, found: Findings) -> Findings:
     if missing := missing_monolith_tables(storage):
         found.state("tables_missing", f"Tables are missing: {', '.join(missing)}")
         return found

@@ -13,8 +13,9 @@ from axisor_executor.observe.alert_desk import AlertDesk
 from axisor_executor.observe.alerts import Alert, Severity
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.settings import Settings
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.leftover import LIVE
+from axisor_executor.storage.values import instant
 from axisor_executor.workers import SILENT_SECONDS
 
 EVERY_SECONDS = 5.0

@@ -14,7 +14,7 @@ from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, Exc
 from axisor_executor.exchange.prices import SharedTicker
 from axisor_executor.observe import metrics
 from axisor_executor.run import spend
-from axisor_executor.storage import actions, lineage
+from axisor_executor.storage import history, lineage
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 
@@ -119,7 +119,7 @@ class LiveReads:
     def own_trades(self) -> Sequence[Trade]:
         """Return the running trades and open orders that this automation opened, or that replaced those."""
         trades = {trade.id: trade for read in (self.open_orders, self.running) for trade in read()}
-        own = actions.opened_by(
+        own = history.opened_by(
             self._storage,
             self._automation_id,
             trade_ids=lineage.ancestors(self._storage, self._account_id, trades),
@@ -132,7 +132,7 @@ class LiveReads:
 
     def own_entries(self, since: datetime) -> Sequence[OwnEntry]:
         """Return what this automation has opened on the account since then, or may have opened, newest first."""
-        sent = actions.recent(
+        sent = history.recent(
             self._storage,
             self._automation_id,
             account_id=self._account_id,

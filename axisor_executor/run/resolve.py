@@ -26,7 +26,8 @@ from axisor_executor.run.plain import Guards
 from axisor_executor.run.reading import KeptConfigs, read
 from axisor_executor.storage import accounts
 from axisor_executor.storage.accounts import Account, Automation
-from axisor_executor.storage.connection import Storage, json_text
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import json_text
 
 LANE_SECONDS = 2.0
 """How long a plugin's own choice of the action may hold up whoever hands a job over."""

@@ -15,7 +15,7 @@ from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
 from axisor_executor.run.reads import search, shown
-from axisor_executor.storage import accounts, actions, executions, lineage
+from axisor_executor.storage import accounts, actions, executions, history, lineage
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
@@ -89,8 +89,8 @@ class Settler:
 
     def _closed_by_another(self, sent: LedgerAction, verdict: Verdict) -> bool:
         if isinstance(sent.action, CloseCrossPosition) and isinstance(verdict.evidence, CrossOrder):
-            return actions.cross_order_of_another(self.opener.storage, sent, verdict.evidence.id)
-        return isinstance(sent.action, ClosePosition) and actions.closed_by_another(self.opener.storage, sent)
+            return history.cross_order_of_another(self.opener.storage, sent, verdict.evidence.id)
+        return isinstance(sent.action, ClosePosition) and history.closed_by_another(self.opener.storage, sent)
 
     def _look(self, sent: LedgerAction) -> Verdict:
         account = accounts.account(self.opener.storage, sent.account_id)

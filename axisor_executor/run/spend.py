@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from axisor_executor.automation import Act, Action, AddMargin, Decision, Group, OpenPosition, Wait
 from axisor_executor.errors import Refused
 from axisor_executor.run.resolve import Resolved
-from axisor_executor.storage import actions, lineage
+from axisor_executor.storage import history, lineage
 from axisor_executor.storage.connection import Storage
 
 DAY_SECONDS = 86_400.0
@@ -73,7 +73,7 @@ class Ledger:
 
     def recent(self, seconds: float, kind: str | None = None) -> Sequence[Done]:
         """Return what was done in the last ``seconds``, newest first; only actions of a class, if it is named."""
-        return actions.recent(self.storage, self.automation_id, account_id=self.account_id, seconds=seconds, kind=kind)
+        return history.recent(self.storage, self.automation_id, account_id=self.account_id, seconds=seconds, kind=kind)
 
     def current_id(self, trade_id: str) -> str:
         """Return the id that a trade has now."""

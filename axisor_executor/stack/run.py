@@ -102,10 +102,11 @@ class Stack:
         """Make the first token of the HTTP API and return it; ``None`` where there has been one, or there is no API."""
         if self.plan.ports.http is None or self._runtime is None:
             return None
-        with self._runtime.storage.connection():
-            if tokens.listed(self._runtime.storage):
+        storage = self._runtime.storage
+        with storage.explained(), storage.connection():
+            if tokens.listed(storage):
                 return None
-        return tokens.create(self._runtime.storage, FIRST_TOKEN, tokens.SCOPES)[0]
+            return tokens.create(storage, FIRST_TOKEN, tokens.SCOPES)[0]
 
     def redis_problem(self) -> str | None:
         """Return why Redis doesn't answer; ``None``: it does."""
@@ -116,7 +117,10 @@ class Stack:
 
     def has_accounts(self) -> bool:
         """Return whether there is an exchange account to act on."""
-        return self._runtime is not None and bool(accounts.listed(self._runtime))
+        if self._runtime is None:
+            return False
+        with self._runtime.storage.explained():
+            return bool(accounts.listed(self._runtime))
 
     def standing(self) -> dict[str, Any]:
         """Return how the parts stand, for the folder and for people."""
@@ -163,8 +167,9 @@ class Stack:
         made = Runtime(settings, storage=storage)
         runtime.use(made)
         if self.plan.ports.paper is not None:
-            self._refuse_strange_accounts(made)
-            self._set_paper_world_up(made)
+            with storage.explained():
+                self._refuse_strange_accounts(made)
+                self._set_paper_world_up(made)
         return made
 
     def _refuse_strange_accounts(self, made: Runtime) -> None:

@@ -15,7 +15,8 @@ import peewee
 
 from axisor_executor.errors import AxisorError
 from axisor_executor.storage.accounts import ACCOUNT_COLUMNS, Account, account_of, are_uuids, maybe_id
-from axisor_executor.storage.connection import Storage, instant, maybe_instant
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import instant, maybe_instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from axisor_executor.errors import AxisorError, NotFound
-from axisor_executor.storage.connection import Storage, document
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import document
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,29 +8,27 @@ would have left; it can never become ``sending``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from axisor_executor.automation import (
     Action,
-    CloseCrossPosition,
-    ClosePosition,
     OpenPosition,
     action_from_dict,
 )
-from axisor_executor.storage import executions, horizon, lineage, switches
-from axisor_executor.storage.connection import Statement, Storage, document, instant, maybe_instant, must
+from axisor_executor.storage import executions, lineage
+from axisor_executor.storage.connection import Statement, Storage, must
 from axisor_executor.storage.executions import Execution
+from axisor_executor.storage.values import document, instant, maybe_instant
 
-_SAME_HOUR_MS = 3_600_000
 _UNSETTLED = "status NOT IN ('planned', 'confirmed', 'rejected', 'superseded')"
 """``sending`` or ``unknown``, of an action that is found by its key: said so, PostgreSQL would rather go through all
 that are unsettled, by their index, wherever it was last told that there are none."""
 ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
 
-_COLUMNS = (
+COLUMNS = (
     "execution_id, seq, plan_version, group_index, step_index, params, automation_id, account_id, status, "
     "timestamp_ms, baseline, exchange_user_id, key_fingerprint, client_id, answer, error, new_trade_id, sent_at, "
     "created_at, dry_run, request"
@@ -84,10 +82,10 @@ class LedgerAction:
 def of(storage: Storage, execution_id: str) -> list[LedgerAction]:
     """Return all actions of an execution in the order they were planned."""
     rows = storage.rows(
-        f"SELECT {_COLUMNS} FROM axisor_actions WHERE execution_id = ? ORDER BY seq",  # noqa: S608
+        f"SELECT {COLUMNS} FROM axisor_actions WHERE execution_id = ? ORDER BY seq",  # noqa: S608
         execution_id,
     )
-    return [_action(row) for row in rows]
+    return [action_of(row) for row in rows]
 
 
 def plan_again(storage: Storage, run: Execution, failed: LedgerAction) -> LedgerAction:
@@ -276,35 +274,6 @@ def note(storage: Storage, sent: LedgerAction, error: Mapping[str, Any]) -> None
     )
 
 
-def closed_by_another(storage: Storage, sent: LedgerAction) -> bool:
-    """Return whether another execution's close of the same trade is confirmed."""
-    return (
-        storage.one(
-            "SELECT 1 FROM axisor_actions WHERE account_id = ? AND trade_id = ? AND kind = ? AND status = 'confirmed' "
-            "AND execution_id <> ?",
-            sent.account_id,
-            sent.action.target,
-            ClosePosition.__name__,
-            sent.execution_id,
-        )
-        is not None
-    )
-
-
-def cross_order_of_another(storage: Storage, sent: LedgerAction, order_id: str) -> bool:
-    """Return whether another execution's close of the cross position is confirmed by this order."""
-    rows = storage.rows(
-        "SELECT answer FROM axisor_actions WHERE account_id = ? AND trade_id = ? AND kind = ? AND status = 'confirmed' "
-        "AND execution_id <> ? AND timestamp_ms > ?",
-        sent.account_id,
-        sent.action.target,
-        CloseCrossPosition.__name__,
-        sent.execution_id,
-        (sent.timestamp_ms or 0) - _SAME_HOUR_MS,
-    )
-    return any((document(row[0]) or {}).get("id") == order_id for row in rows)
-
-
 def deny(
     storage: Storage,
     run: Execution,
@@ -329,71 +298,8 @@ def deny(
     )
 
 
-def unsettled(
-    storage: Storage, *, scope: switches.Scope, scope_id: str, statuses: Collection[ActionStatus]
-) -> list[LedgerAction]:
-    """Return the actions of these statuses in a switch's scope, oldest first."""
-    where = {
-        "all": "'' = ?",
-        "exchange": "execution_id IN (SELECT id FROM axisor_executions WHERE exchange = ?)",
-        "account": "account_id = ?",
-        "automation": "automation_id = ?",
-    }[scope]
-    marks = ",".join("?" * len(statuses))
-    rows = storage.rows(
-        f"SELECT {_COLUMNS} FROM axisor_actions WHERE status IN ({marks}) AND {where} ORDER BY sent_at",  # noqa: S608
-        *statuses,
-        scope_id,
-    )
-    return [_action(row) for row in rows]
-
-
-def recent(
-    storage: Storage, automation_id: str, *, account_id: str, seconds: float, kind: str | None = None
-) -> list[LedgerAction]:
-    """Return what this automation did (or may have done) on an account in the last ``seconds``, newest first.
-
-    Raises:
-        Refused: the ledger was pruned, and does not reach so far back (``ledger_pruned``).
-    """
-    horizon.check(storage, automation_id, seconds)
-    of_kind = "" if kind is None else "AND kind = ?"
-    rows = storage.rows(
-        f"SELECT {_COLUMNS} FROM axisor_actions WHERE automation_id = ? AND account_id = ? "  # noqa: S608
-        f"AND status IN ('sending', 'unknown', 'confirmed') AND sent_at > {{later}} {of_kind} ORDER BY sent_at DESC",
-        automation_id,
-        account_id,
-        -seconds,
-        *([] if kind is None else [kind]),
-    )
-    return [_action(row) for row in rows]
-
-
-def opened_by(
-    storage: Storage, automation_id: str, *, trade_ids: Mapping[str, str], client_ids: Mapping[str, str]
-) -> set[str]:
-    """Return which trades this automation opened, as the values of the mappings.
-
-    Args:
-        storage: the database.
-        automation_id: whose trades.
-        trade_ids: candidate trade id (or that of a trade it replaced) -> the trade's id now.
-        client_ids: candidate client id -> the trade's id now; finds those whose answer was lost.
-    """
-    found: set[str] = set()
-    for column, candidates in (("new_trade_id", trade_ids), ("client_id", client_ids)):
-        if candidates:
-            marks = ",".join("?" * len(candidates))
-            rows = storage.rows(
-                f"SELECT {column} FROM axisor_actions WHERE {column} IN ({marks}) AND automation_id = ?",  # noqa: S608
-                *candidates,
-                automation_id,
-            )
-            found.update(candidates[row[0]] for row in rows)
-    return found
-
-
-def _action(row: tuple[Any, ...]) -> LedgerAction:
+def action_of(row: tuple[Any, ...]) -> LedgerAction:
+    """Return the action in a row of :data:`COLUMNS`."""
     values = list(row)
     values[5] = action_from_dict(document(values[5]))
     for index in (10, 14, 15):

@@ -17,7 +17,8 @@ from axisor_executor.storage.accounts import (
     automation_of,
     maybe_id,
 )
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ that clock plus ``?`` seconds, ``{for_update}`` for a row lock (SQLite's writers
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from playhouse.pool import PooledSqliteDatabase
 from axisor_executor.errors import AxisorError, StorageError
 from axisor_executor.storage.models import MODELS
 from axisor_executor.storage.postgres import BEGIN, ON_DISK, Postgres, Sentence
+from axisor_executor.storage.values import digest, instant, is_plain, json_text, storable_text
 
 BUSY_SECONDS = 15
 POOL_WAIT_SECONDS = 15
@@ -45,6 +44,8 @@ _POSTGRES = {
     "sha256": "encode(sha256(convert_to(",
     "end": ",'UTF8')),'hex')",
 }
+
+_AS_IT_IS = frozenset({int, float, bool, type(None)})
 
 Statement = tuple[Any, ...]
 """SQL, and its parameters behind it."""
@@ -223,7 +224,7 @@ class Storage:
         return self.database.execute_sql(text, self._values(params))
 
     def _values(self, params: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple([value if type(value) in _AS_IT_IS or _is_plain(value) else self._bind(value) for value in params])
+        return tuple([value if type(value) in _AS_IT_IS or is_plain(value) else self._bind(value) for value in params])
 
     def _translate(self, sql: str) -> str:
         text = self._filled(sql)
@@ -240,7 +241,7 @@ class Storage:
 
     def _bind(self, value: Any) -> Any:
         if isinstance(value, str):
-            return _storable_text(value)
+            return storable_text(value)
         if isinstance(value, (dict, list)):
             return json_text(value)
         if isinstance(value, datetime):
@@ -259,12 +260,14 @@ class Storage:
         """
         try:
             yield
-        except BROKEN as error:
-            raise StorageError(
-                f"the database failed: {self.reason(error)}", code="database_unavailable", status=503
-            ) from None
         except peewee.PeeweeException as error:
-            raise StorageError(f"the database refused: {self.reason(error)}", code="database_error") from None
+            raise self.explanation(error) from None
+
+    def explanation(self, error: peewee.PeeweeException) -> StorageError:
+        """Return what is told of an error of the driver's: 503 where the database may be back in a moment."""
+        if isinstance(error, BROKEN):
+            return StorageError(f"the database failed: {self.reason(error)}", code="database_unavailable", status=503)
+        return StorageError(f"the database refused: {self.reason(error)}", code="database_error")
 
     def reason(self, error: Exception) -> str:
         """Return the first line of an error's message; one that quotes a part of the URL is not shown."""
@@ -308,74 +311,12 @@ class Storage:
         self.database.close_idle()
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-_NUL = "\\u0000"
-_AS_IT_IS = frozenset({int, float, bool, type(None)})
-
-
-def json_text(value: Any) -> str:
-    """Return a document as it is stored."""
-    text = _encode(value)
-    return text if text.isascii() and _NUL not in text else _encode(_storable(value))
-
-
-def _storable(value: Any) -> Any:
-    """Return a value without what PostgreSQL refuses in texts: NUL and halves of surrogate pairs.
-
-    Both come in with messages of others (a plugin's error), and must not keep a run from being recorded.
-    """
-    if isinstance(value, str):
-        return _storable_text(value)
-    if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return value
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is a text that PostgreSQL takes as it is, and most are."""
-    return type(value) is str and value.isascii() and "\0" not in value
-
-
-def _storable_text(value: str) -> str:
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-
-
 def _fill(sql: str, fragment: tuple[str, str]) -> str:
     return sql.replace("{" + fragment[0] + "}", fragment[1])
 
 
 def _rows(cursor: Any) -> list[tuple[Any, ...]]:
     return list(cursor.fetchall()) if cursor.description is not None else []
-
-
-def digest(text: str | None) -> str | None:
-    """Return the SHA-256 of a text, in hex, as the database makes it."""
-    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
-
-
-def instant(value: Any) -> datetime:
-    """Return a stored instant as an aware UTC datetime (the monolith's have no zone: they are UTC)."""
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def maybe_instant(value: Any) -> datetime | None:
-    """Return a stored instant, ``None`` for NULL."""
-    return None if value is None else instant(value)
-
-
-def document(value: Any) -> Any:
-    """Return a stored JSON value: PostgreSQL hands it over parsed, SQLite as text.
-
-    Raises:
-        ValueError: the text is not JSON, or nested deeper than can be read.
-    """
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except RecursionError:
-        raise ValueError("nested too deep") from None
 
 
 def _sqlite(url: str, pool: int) -> Any:

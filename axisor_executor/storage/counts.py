@@ -15,7 +15,8 @@ from typing import Any
 
 from axisor_executor.observe.counting import Counts
 from axisor_executor.observe.logs import say
-from axisor_executor.storage.connection import Storage, document
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import document
 
 GONE = "gone"
 """The name of the row of all processes that are gone."""

@@ -18,7 +18,8 @@ from axisor_executor.automation import Lane
 from axisor_executor.errors import LeaseLost, StorageError
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import leases, tradelog
-from axisor_executor.storage.connection import BROKEN, Statement, Storage, document, instant, maybe_instant, must
+from axisor_executor.storage.connection import BROKEN, Statement, Storage, must
+from axisor_executor.storage.values import document, instant, maybe_instant
 
 Status = Literal["queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled"]
 WaitFor = Literal["retry", "lease", "rate", "reconcile", "paused"]

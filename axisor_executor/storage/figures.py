@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from axisor_executor.observe.logs import timestamp
-from axisor_executor.storage.connection import Storage, document, instant
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import document, instant
 
 ACTIVE_SECONDS = 86_400.0
 """An account with an execution taken within this time is active."""

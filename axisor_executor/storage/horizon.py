@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from axisor_executor.errors import Refused
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import instant
 
 LEAST_SECONDS = 86_400.0
 """Nothing younger is ever forgotten: the daily cap looks so far back, and a redelivery is over long before."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from axisor_executor.automation import Lane
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import PUT_BACK, Next
+from axisor_executor.storage.values import instant
 
 LIVE = "finished_at IS NULL"
 """The condition of the partial index: SQLite takes it only where it stands in the query, else it reads all rows."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from axisor_executor.storage.connection import Storage, document
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import document
 
 REOPEN_SECONDS = 300.0
 """How long after a reduce's close its reopen is still tried; later the remainder stays closed, with an alert."""

@@ -20,8 +20,9 @@ from typing import Any
 
 from axisor_executor.automation import CancelOrder, ClosePosition, OpenPosition
 from axisor_executor.storage import lineage
-from axisor_executor.storage.connection import Storage, document, maybe_instant
+from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.horizon import Ages
+from axisor_executor.storage.values import document, maybe_instant
 
 REASONS = {
     "uncertain": "uncertain, until a person resolves them",

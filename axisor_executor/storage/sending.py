@@ -8,12 +8,13 @@ from typing import Any
 
 from axisor_executor.automation import OpenPosition
 from axisor_executor.errors import Changed, Held, LeaseLost, Refused
-from axisor_executor.storage import actions, leases, lineage, switches
+from axisor_executor.storage import actions, history, leases, lineage, switches
 from axisor_executor.storage.accounts import Account, config_of
 from axisor_executor.storage.actions import LedgerAction
-from axisor_executor.storage.connection import Statement, Storage, digest, must
+from axisor_executor.storage.connection import Statement, Storage, must
 from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.plans import Plan
+from axisor_executor.storage.values import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +298,7 @@ def _check_unresolved(storage: Storage, planned: LedgerAction) -> None:
 def _opened(storage: Storage, planned: LedgerAction, trade_id: str | None) -> bool:
     """Whether the automation that has planned this opened a trade, or one that it replaced."""
     line = lineage.ancestors(storage, planned.account_id, [trade_id] if trade_id else [])
-    return bool(actions.opened_by(storage, planned.automation_id, trade_ids=line, client_ids={}))
+    return bool(history.opened_by(storage, planned.automation_id, trade_ids=line, client_ids={}))
 
 
 def _unresolved(planned: LedgerAction, execution_id: str, why: str) -> Held:

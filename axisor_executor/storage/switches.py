@@ -8,7 +8,8 @@ from typing import Literal
 
 from axisor_executor.automation import Action, OpenPosition
 from axisor_executor.errors import Held
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import instant
 
 Scope = Literal["all", "exchange", "account", "automation"]
 Mode = Literal["paused", "reduce_only"]

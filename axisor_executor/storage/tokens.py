@@ -18,7 +18,8 @@ from typing import Any, Literal, get_args
 
 from axisor_executor.errors import AxisorError, NotFound
 from axisor_executor.storage.accounts import as_stored
-from axisor_executor.storage.connection import Storage, document, instant, maybe_instant
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.values import document, instant, maybe_instant
 
 Scope = Literal["read", "execute", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

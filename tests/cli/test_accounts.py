@@ -14,7 +14,7 @@ from axisor_executor.credentials import StoredCredentials
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import account_rows
 from axisor_executor.storage.account_rows import AccountRecord
-from axisor_executor.storage.connection import document
+from axisor_executor.storage.values import document
 from tests.cli.conftest import Commands
 from tests.harness.paper import PaperAccount
 from tests.harness.world import Account, World

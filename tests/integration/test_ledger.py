@@ -15,9 +15,10 @@ import pytest
 from axisor_executor.automation import Lane, act
 from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import actions, leases, leftover
-from axisor_executor.storage.connection import Storage, instant
+from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import KEPT_BRIEFLY_SECONDS, Execution, Next
 from axisor_executor.storage.plans import Plan
+from axisor_executor.storage.values import instant
 from tests.integration.ledger import ENTRY, LEASE_SECONDS, Ledger
 
 

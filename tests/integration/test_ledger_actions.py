@@ -21,7 +21,7 @@ from axisor_executor.automation import (
     SetTakeProfit,
 )
 from axisor_executor.errors import Held, LeaseLost
-from axisor_executor.storage import actions, executions, lineage, switches
+from axisor_executor.storage import actions, executions, history, lineage, switches
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 from tests.integration.ledger import ENTRY, Ledger
@@ -265,12 +265,12 @@ class TestCrossOrders:
     def test_another_executions_order_is_known(self, ledger: Ledger, run: Execution) -> None:
         sent = ledger.send(run, ledger.plan(run, self.CLOSE)[0])
         actions.settle(ledger.storage, sent, "confirmed", answer={"id": "order-1"})
-        assert not actions.cross_order_of_another(ledger.storage, sent, "order-1"), "it is our own"
+        assert not history.cross_order_of_another(ledger.storage, sent, "order-1"), "it is our own"
         ledger.finish(run)
         other = ledger.running()
         second = ledger.send(other, ledger.plan(other, self.CLOSE)[0])
-        assert actions.cross_order_of_another(ledger.storage, second, "order-1")
-        assert not actions.cross_order_of_another(ledger.storage, second, "order-2")
+        assert history.cross_order_of_another(ledger.storage, second, "order-1")
+        assert not history.cross_order_of_another(ledger.storage, second, "order-2")
 
     def test_what_is_recognised_by_an_id_of_ours_gets_one(self, ledger: Ledger, run: Execution) -> None:
         reduce = ReduceCrossPosition("position-1", "buy", 100, 50)

@@ -20,7 +20,7 @@ from axisor_executor.automation import Action, AddMargin, CancelOrder, ClosePosi
 from axisor_executor.automation.handler import LONGEST_COOLDOWN
 from axisor_executor.errors import LeaseLost, NotFound, Refused
 from axisor_executor.interventions import resolve, retry
-from axisor_executor.storage import actions, executions, lineage, pruning, sessions, taking, tokens
+from axisor_executor.storage import actions, executions, history, lineage, pruning, sessions, taking, tokens
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.horizon import may_be_forgotten
@@ -203,7 +203,7 @@ class TestWhatActed:
 def own(past: Past, automation_id: str, trade_id: str, account_id: str = "account-1") -> set[str]:
     """Return which of the trades an automation knows as its own, as a run asks."""
     trades = lineage.ancestors(past.storage, account_id, [trade_id])
-    return actions.opened_by(past.storage, automation_id, trade_ids=trades, client_ids={})
+    return history.opened_by(past.storage, automation_id, trade_ids=trades, client_ids={})
 
 
 class TestEntries:
@@ -503,7 +503,7 @@ class TestLookingFurtherBack:
         for name, days in (("old", 200), ("young", 99)):
             made = past.storage.now() - timedelta(days=days)
             past.storage.run('UPDATE "Automation" SET created_at = ? WHERE id = ?', made, name)
-        recent = partial(actions.recent, past.storage, account_id="account-1")
+        recent = partial(history.recent, past.storage, account_id="account-1")
         assert len(recent("old", seconds=300 * DAY)) == 1
         past.prune(acted_older_than=100 * DAY)
         assert len(recent("young", seconds=300 * DAY)) == 1
@@ -518,7 +518,7 @@ class TestLookingFurtherBack:
         past.acted(AddMargin("t", 5), automation_id="old", days=364)
         past.storage.run('UPDATE "Automation" SET created_at = ?', past.storage.now() - timedelta(days=900))
         past.prune()
-        assert len(actions.recent(past.storage, "old", account_id="account-1", seconds=LONGEST_COOLDOWN)) == 1
+        assert len(history.recent(past.storage, "old", account_id="account-1", seconds=LONGEST_COOLDOWN)) == 1
 
     def test_an_automation_whose_cooldown_can_not_be_known_does_nothing(self, world: World) -> None:
         account = world.account()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from axisor_executor.automation import ClosePosition, OpenPosition
-from axisor_executor.storage import actions, lineage
+from axisor_executor.storage import history, lineage
 from axisor_executor.storage.connection import Storage
 from tests.integration.ledger import ENTRY
 from tests.integration.test_pruning import Past
@@ -60,41 +60,41 @@ def test_open_trades_stay_known_and_all_else_goes(
         past = Past(storage)
         order = list(enumerate(told))
         made: dict[str, int] = {}
-        for number, history in reversed(order) if upside_down else order:
-            made |= _happen(past, number, history)
+        for number, life in reversed(order) if upside_down else order:
+            made |= _happen(past, number, life)
         past.prune(batch=batch)
         assert past.ids >= {one for one, at in made.items() if at < ACTED_DAYS}
         _check(past, told)
         assert past.prune(batch=batch).executions == 0, "one pass is enough"
 
 
-def _happen(past: Past, number: int, history: History) -> dict[str, int]:
+def _happen(past: Past, number: int, life: History) -> dict[str, int]:
     """Have it all been done, and return how many days ago each execution ended."""
     automation_id, trade = f"automation-of-{number}", f"{number}-0"
-    made = {past.acted(ENTRY, trade=trade, automation_id=automation_id, days=history.days[0]): history.days[0]}
-    for version, at in enumerate(history.reduces, start=1):
+    made = {past.acted(ENTRY, trade=trade, automation_id=automation_id, days=life.days[0]): life.days[0]}
+    for version, at in enumerate(life.reduces, start=1):
         reopen = OpenPosition("buy", 50, Decimal(10), replaces=trade)
         made[past.acted(ClosePosition(trade), reopen, trade=f"{number}-{version}", days=at)] = at
         trade = f"{number}-{version}"
-    if history.is_closed:
-        made[past.acted(ClosePosition(trade), days=history.days[-1])] = history.days[-1]
+    if life.is_closed:
+        made[past.acted(ClosePosition(trade), days=life.days[-1])] = life.days[-1]
     return made
 
 
 def _check(past: Past, told: list[History]) -> None:
     kept = past.storage.rows("SELECT execution_id, new_trade_id FROM axisor_actions")
-    for number, history in enumerate(told):
-        first, last = f"{number}-0", f"{number}-{len(history.reduces)}"
-        known = actions.opened_by(
+    for number, life in enumerate(told):
+        first, last = f"{number}-0", f"{number}-{len(life.reduces)}"
+        known = history.opened_by(
             past.storage,
             f"automation-of-{number}",
             trade_ids=lineage.ancestors(past.storage, "account-1", [last]),
             client_ids={},
         )
-        if not history.is_closed:
+        if not life.is_closed:
             assert known == {last}
             assert lineage.current_id(past.storage, "account-1", first) == last
-        if history.has_gone:
+        if life.has_gone:
             assert not {row[1] for row in kept} & {first, last}
     orphans = past.storage.rows(
         "SELECT 1 FROM axisor_actions a LEFT JOIN axisor_executions e ON e.id = a.execution_id WHERE e.id IS NULL"

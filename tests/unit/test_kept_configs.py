@@ -21,7 +21,7 @@ from axisor_executor.automation import (
 from axisor_executor.run.kept import Kept
 from axisor_executor.run.plain import Guards
 from axisor_executor.run.reading import KeptConfigs, read
-from axisor_executor.storage.connection import json_text
+from axisor_executor.storage.values import json_text
 
 
 class Config(AutomationConfig):
