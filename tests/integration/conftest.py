@@ -19,6 +19,8 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.schema import migrate
 from tests.harness.postgres import Databases
 from tests.harness.world import World
+from tests.integration.ledger import Ledger
+from tests.integration.puppet import Puppet
 
 
 def _migrate(url: str) -> None:
@@ -67,6 +69,19 @@ def _empty(url: str) -> None:
 def empty_database_url(request: pytest.FixtureRequest) -> str:
     """URL of a database without a table, once of each kind."""
     return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    """The ledger itself, on a database of each kind."""
+    with closing(Storage(database_url)) as storage, storage.connection():
+        yield Ledger(storage)
+
+
+@pytest.fixture
+def puppet() -> Puppet:
+    """The plugin that decides as a test tells it; the test has a world restart with it."""
+    return Puppet()
 
 
 class Said(logging.Handler):

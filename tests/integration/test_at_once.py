@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import peewee
@@ -33,14 +32,6 @@ OWED = (
     "'automation-b', 'account-1', ?, {now}), (?, 2, 1, 0, 1, 'OpenPosition', NULL, '{\"replaces\": \"trade-1\"}', "
     "'automation-b', 'account-1', 'planned', {now})"
 )
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    storage = Storage(database_url)
-    with storage.connection():
-        yield Ledger(storage)
-    storage.close()
 
 
 class Sender:

@@ -19,11 +19,6 @@ from tests.integration.puppet import CONFIG, Puppet
 
 
 @pytest.fixture
-def puppet() -> Puppet:
-    return Puppet()
-
-
-@pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
     world.restart(puppet.plugin)
     return world.account()

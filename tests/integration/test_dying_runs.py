@@ -48,11 +48,6 @@ def dying(point: str, *, after: int = 0) -> Iterator[None]:
 
 
 @pytest.fixture
-def puppet() -> Puppet:
-    return Puppet()
-
-
-@pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
     world.paper.settings(windowSeconds=1)
     retries = dict.fromkeys(("puppet", "margin_guard"), PATIENT)

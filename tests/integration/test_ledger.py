@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 
@@ -15,19 +14,10 @@ import pytest
 from axisor_executor.automation import Lane, act
 from axisor_executor.errors import LeaseLost
 from axisor_executor.storage import actions, leases, leftover
-from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import KEPT_BRIEFLY_SECONDS, Execution, Next
 from axisor_executor.storage.plans import Plan
 from axisor_executor.storage.values import instant
 from tests.integration.ledger import ENTRY, LEASE_SECONDS, Ledger
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    storage = Storage(database_url)
-    with storage.connection():
-        yield Ledger(storage)
-    storage.close()
 
 
 class TestClaim:

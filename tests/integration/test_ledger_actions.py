@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +21,6 @@ from axisor_executor.automation import (
 )
 from axisor_executor.errors import Held, LeaseLost
 from axisor_executor.storage import actions, executions, history, lineage, switches
-from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 from tests.integration.ledger import ENTRY, Ledger
 
@@ -39,14 +37,6 @@ REDUCING = [
 ]
 ADDING = [ENTRY, CashIn("trade-1", 5)]
 kinds = {"ids": lambda action: type(action).__name__}
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    storage = Storage(database_url)
-    with storage.connection():
-        yield Ledger(storage)
-    storage.close()
 
 
 @pytest.fixture

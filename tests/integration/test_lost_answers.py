@@ -39,11 +39,6 @@ AT_RISK = 45_900
 
 
 @pytest.fixture
-def puppet() -> Puppet:
-    return Puppet()
-
-
-@pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
     """An account on an exchange whose signatures are short-lived."""
     world.paper.settings(windowSeconds=WINDOW)

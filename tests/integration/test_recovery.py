@@ -15,7 +15,6 @@ from axisor_executor.embedded import PrivateRedis
 from axisor_executor.errors import AxisorError
 from axisor_executor.recovery import Recovery
 from axisor_executor.storage import claiming, executions
-from axisor_executor.storage.connection import Storage
 from tests.harness.waiting import until
 from tests.harness.world import World
 from tests.integration.ledger import Ledger
@@ -79,14 +78,6 @@ class StubQueue:
     def revive(self) -> None:
         self._be_refused("revive")
         self.revived += 1
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    storage = Storage(database_url)
-    with storage.connection():
-        yield Ledger(storage)
-    storage.close()
 
 
 @pytest.fixture

@@ -33,11 +33,6 @@ WAITS = ("waiting", "reconcile", "unresolved_action")
 
 
 @pytest.fixture
-def puppet() -> Puppet:
-    return Puppet()
-
-
-@pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
     world.restart(puppet.plugin)
     return world.account()

@@ -29,11 +29,6 @@ SCOPES = ("all", "exchange", "account", "automation")
 
 
 @pytest.fixture
-def puppet() -> Puppet:
-    return Puppet()
-
-
-@pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
     """An account on an exchange whose signatures are short-lived."""
     world.paper.settings(windowSeconds=WINDOW)

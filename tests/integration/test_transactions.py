@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -29,14 +28,6 @@ from tests.integration.puppet import CONFIG, Puppet
 
 GIVE_REASON = "UPDATE axisor_switches SET reason = ? WHERE scope = ?"
 SET = "INSERT INTO axisor_switches (scope, scope_id, mode, created_at) VALUES (?, '', 'paused', {now})"
-
-
-@pytest.fixture
-def ledger(database_url: str) -> Iterator[Ledger]:
-    storage = Storage(database_url)
-    with storage.connection():
-        yield Ledger(storage)
-    storage.close()
 
 
 def switches_set(storage: Storage) -> int:
