@@ -8,13 +8,14 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.environment import executor
+from axisor_executor.cli.jobs import take
 from axisor_executor.cli.output import facts, json_option, plain, write_json, write_table
 
 if TYPE_CHECKING:
+    from axisor_executor.jobs import Job
     from axisor_executor.runtime import Runtime
 
 MOST_CONFIG_BYTES = 1_048_576
-_SUCCESS = ("completed", "pending", "cancelled")
 
 
 @click.group()
@@ -212,20 +213,8 @@ def run(
       axisor-executor automations run auto789 --wait 30
       axisor-executor automations run auto789 --trade b87eef8a-52ab-4fea-adcf-22a4a2b7d1a3
     """
-    from axisor_executor import api
-    from axisor_executor import automations as library
-
     with executor() as parts:
-        found = library.find(parts, automation_id).automation
-        job = {"userId": found.user_id, "automationId": found.id, "action": action, "tradeId": trade}
-        execution_id = api.enqueue(job, idempotency_key=idempotency_key)
-        if wait is None:
-            click.echo(execution_id)
-            return
-        result = api.get_result(execution_id, wait=wait)
-    write_json(result)
-    if result["status"] not in _SUCCESS:
-        raise SystemExit(1)
+        take(_job(parts, automation_id, action, trade), idempotency_key, wait)
 
 
 @automations.command(short_help="See what an automation would do now.")
@@ -255,7 +244,7 @@ def preview(automation_id: str, action: str | None, trade: str | None, as_json: 
         click.echo(line)
 
 
-def _job(parts: Runtime, automation_id: str, action: str | None, trade: str | None) -> Any:
+def _job(parts: Runtime, automation_id: str, action: str | None, trade: str | None) -> Job:
     from axisor_executor import automations as library
     from axisor_executor.jobs import parse_job
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from axisor_executor.cli.environment import executor
 from axisor_executor.cli.output import write_json
+
+if TYPE_CHECKING:
+    from axisor_executor.jobs import Job
 
 _SUCCESS = ("completed", "pending", "cancelled")
 
@@ -30,15 +35,26 @@ def enqueue(
       axisor-executor enqueue --user U --automation A --trade T
       axisor-executor enqueue --user U --automation A --action close_sl --trade T --wait 30
     """
-    from axisor_executor import api
-
     job = {"userId": user, "automationId": automation, "action": action, "tradeId": trade}
     with executor():
-        execution_id = api.enqueue(job, idempotency_key=idempotency_key)
-        if wait is None:
-            click.echo(execution_id)
-            return
-        result = api.get_result(execution_id, wait=wait)
+        take(job, idempotency_key, wait)
+
+
+def take(job: Job | dict[str, Any], idempotency_key: str | None, wait: float | None) -> None:
+    """Take a job and write its execution's id; or, to ``wait`` seconds for its end, the result.
+
+    Raises:
+        SystemExit: it didn't end well, or not within this time.
+    """
+    from axisor_executor import api
+
+    execution_id = api.enqueue(job, idempotency_key=idempotency_key)
+    if wait is None:
+        click.echo(execution_id)
+        return
+    # The result goes to standard output alone; who stops waiting, or loses the database, still knows what was taken.
+    click.echo(f"Waiting for execution {execution_id} ...", err=True)
+    result = api.get_result(execution_id, wait=wait)
     write_json(result)
     if result["status"] not in _SUCCESS:
         raise SystemExit(1)

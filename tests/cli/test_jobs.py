@@ -37,7 +37,9 @@ def test_a_malformed_job_is_refused(commands: Commands) -> None:
 
 def test_wait_that_is_too_short_tells_the_state(commands: Commands, guard: str) -> None:
     result = commands("enqueue", "--user", "user123", "--automation", guard, "--wait", "0", code=1)
-    assert json.loads(result.stdout)["status"] == "queued"
+    told = json.loads(result.stdout)
+    assert told["status"] == "queued"
+    assert told["executionId"] in result.stderr, "who stops waiting knows what was taken"
 
 
 def test_wait_writes_the_result(commands: Commands, world: World, guard: str, tmp_path: Path) -> None:
