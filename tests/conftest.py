@@ -15,6 +15,7 @@ import pytest
 import redis
 from hypothesis import settings
 
+from axisor_executor import shared
 from axisor_executor.embedded import PrivateRedis
 from axisor_executor.settings import Settings
 from axisor_executor.storage.connection import Storage
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Begin the test run in the first process; xdist's workers join it."""
     # The paper exchange takes what it is given; what the real one takes is tested by itself.
     os.environ |= {"AXISOR_PRIVATE_CALLS_PER_SECOND": "1000", "AXISOR_PUBLIC_CALLS_PER_SECOND": "1000"}
+    # A machine that stands still for a moment is no Redis that is away.
+    shared.TIMEOUT_SECONDS = 3.0
     config.stash[_RUN] = TestRun.begin()
 
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 import pytest
 import requests
 
+from axisor_executor.stack.folder import StackFolder
 from tests.cli.conftest import Commands
 from tests.harness.marked import processes_with
 
@@ -26,6 +27,8 @@ COMMAND = [sys.executable, "-m", "axisor_executor.cli"]
 OWN = ("REDIS_URL", "DATABASE_URL", "LN_MARKETS_API_URL", "ENCRYPTION_KEY", "AXISOR_")
 TOKEN = re.compile(r"axisor_[0-9a-f]{16}_\S{43}")
 SECONDS = 90.0
+
+pytestmark = pytest.mark.timeout(400)
 
 
 @dataclass
@@ -296,3 +299,49 @@ class TestRefusals:
         assert "[not_running]" in alone.error("down", "--dir", folder)
         assert "[not_running]" in alone.error("logs", "--dir", folder)
         assert "[no_stack]" in alone.error("status", "--dir", folder)
+
+    @pytest.mark.parametrize("command", [("up", "--paper"), ("down",), ("logs",), ("status",)], ids=" ".join)
+    def test_a_folder_that_can_not_be_used(self, alone: Commands, tmp_path: Path, command: tuple[str, ...]) -> None:
+        assert "[folder_unusable]" in alone.error(*command, "--dir", str(tmp_path / ("x" * 300)))
+
+    def test_down_of_what_is_below_a_file(self, alone: Commands, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        assert "[folder_unusable]" in alone.error("down", "--dir", str(tmp_path / "file" / "x"))
+
+    @pytest.mark.parametrize("command", ["down", "logs", "status"])
+    def test_another_users_folder(
+        self, alone: Commands, folder: str, request: pytest.FixtureRequest, command: str
+    ) -> None:
+        inside = Path(folder) / "stack"
+        alone.error(command, "--dir", str(inside))  # what it imports may be out of reach for another user
+        inside.mkdir(parents=True)
+        Path(folder).chmod(0)
+        request.addfinalizer(lambda: Path(folder).chmod(0o700))
+        if (root := os.geteuid()) == 0:
+            os.seteuid(65_534)
+            request.addfinalizer(lambda: os.seteuid(root))
+        assert "Permission denied [folder_unusable]" in alone.error(command, "--dir", str(inside))
+
+    def test_down_of_another_users_process(self, alone: Commands, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def denied(*_: int) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        place = StackFolder(Path(folder))
+        place.make()
+        lock = place.lock(wait=0, told=lambda: None)
+        monkeypatch.setattr(os, "kill", denied)
+        assert "Operation not permitted [folder_unusable]" in alone.error("down", "--dir", folder)
+        os.close(lock)
+
+
+def test_status_while_it_starts(alone: Commands, tmp_path: Path) -> None:
+    place = StackFolder(tmp_path / "data")
+    place.make()
+    place.write_environment({"DATABASE_URL": f"sqlite:///{place.database}", "REDIS_URL": "redis://127.0.0.1:1/0"})
+    place.remember(mode="paper")
+    lock = place.lock(wait=0, told=lambda: None)
+    shown = alone("status", "--dir", str(place.path), code=1).stdout
+    assert f"{place.path}: starting, process {os.getpid()}\n" in shown
+    found = alone.json("status", "--dir", str(place.path), code=1)["stack"]
+    assert found == {"folder": str(place.path), "running": True, "pid": os.getpid()}
+    os.close(lock)

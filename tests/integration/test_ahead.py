@@ -39,6 +39,12 @@ SECONDS = 10.0
 """How long anything may take."""
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment is no process whose threads are all busy."""
+    monkeypatch.setattr(consumer_module, "LONGEST_AHEAD_SECONDS", 60.0)
+
+
 @pytest.fixture
 def queue(redis_url: str) -> Iterator[Queue]:
     made = Queue(Settings(redis_url=redis_url, encryption_key=ENCRYPTION_KEY, queue_prefix=PREFIX))
@@ -172,6 +178,7 @@ class TestNoThreadComesFree:
 
     def test_where_one_comes_free_now_and_then_they_stay(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = SimpleNamespace(value=1_000.0)
+        monkeypatch.setattr(consumer_module, "LONGEST_AHEAD_SECONDS", 1.0)
         monkeypatch.setattr(consumer_module, "time", SimpleNamespace(monotonic=lambda: clock.value, sleep=time.sleep))
         fill(queue, PLENTY)
         consumer, handed = consume(queue.broker), hear(queue.broker)

@@ -113,7 +113,7 @@ def test_what_a_frozen_process_is_given_goes_to_another_when_it_is_taken_for_dea
     assert other.turn("protect", 1) == []
     client.zadd("bell:__heartbeats__", {broker.broker_id: 0})
     other.maintenance_chance = 1_000_000
-    other.do_qsize("protect")
+    other.do_fetch("protect", 0)
     assert [one.args for one in other.turn("protect", 1)] == [("0",)]
     other.client.close()
 
@@ -156,8 +156,7 @@ def test_it_takes_no_more_than_it_may(broker: LaneBroker) -> None:
     broker.client.delete(broker.bell("protect"))
     acked = threading.Timer(0.05, busy.ack, (taken[0],))
     acked.start()
-    assert next(busy) is None, "room was made, nothing was taken before"
-    assert next(busy).args == ("2",)
+    assert [one.args for one in (next(busy), next(busy)) if one] == [("2",)], "when room was made, and once"
     acked.join()
 
 

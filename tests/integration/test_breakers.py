@@ -64,7 +64,8 @@ class TestOpening:
         look(there)
         error = there.held_back()
         assert error.code == "exchange_circuit_open"
-        assert error.retry_after == pytest.approx(2.0, abs=0.5), "by Redis's clock"
+        assert error.retry_after is not None
+        assert 0.2 < error.retry_after <= 2.0, "by Redis's clock"
         assert there.open_names() == [(EXCHANGE, False)]
 
     def test_one_alert_over_all_processes(self, two: tuple[Scene, Scene]) -> None:
@@ -124,7 +125,7 @@ class TestProbing:
             let_pass(client, here, there)
             assert here.call(AWAY)
         look(there)
-        assert there.held_back().retry_after == pytest.approx(8.0, abs=0.5)
+        assert 4.0 < (there.held_back().retry_after or 0) <= 8.0
         (state,) = there.breakers.states()
         assert (state.failed_probes, state.state) == (2, "open")
 

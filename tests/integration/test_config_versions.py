@@ -153,7 +153,7 @@ def test_a_step_that_fails_costs_its_own_job_only(
 
 
 def test_a_step_that_hangs_is_given_up(world: World, account: Account, buy: Buy) -> None:
-    world.restart(plugin("buy", buy), decide_seconds=0.2)
+    world.restart(plugin("buy", buy), decide_seconds=3)
     go_on = threading.Event()
     buy.step = lambda raw: go_on.wait() and raw
     old, new = world.automation(account, "buy", FIRST), world.automation(account, "buy", SECOND)

@@ -90,9 +90,10 @@ class TestOnce:
     def test_what_the_exchange_does_late_is_still_ours(
         self, world: World, account: Account, owner: Owner, config: dict[str, Any]
     ) -> None:
-        world.restart(request_timeout_seconds=0.2)
+        world.paper.settings(windowSeconds=4)
+        world.restart(request_timeout_seconds=1, signature_window_seconds=4)
         with world.changes() as changes:
-            lost = lose(world, account, config, "act_late", seconds=0.7)
+            lost = lose(world, account, config, "act_late", seconds=2.5)
             assert world.settle(lost)["status"] == "completed"
         assert (changes.kinds, len(changes.sent)) == ([EFFECTS[config["action"]]], 1)
         assert owner.held == LEFT[config["action"]]

@@ -142,10 +142,11 @@ class TestEveryKind:
         assert world.trade(account, result["tradeId"])["running"]
 
     def test_what_the_exchange_does_late_is_still_ours(self, world: World, account: Account) -> None:
-        world.restart(request_timeout_seconds=0.2)
+        world.paper.settings(windowSeconds=4)
+        world.restart(request_timeout_seconds=1, signature_window_seconds=4)
         entry = world.automation(account, "auto_entry", ENTRY)
         with world.changes() as changes:
-            world.paper.add_fault("act_late", mutating=True, count=1, seconds=0.7)
+            world.paper.add_fault("act_late", mutating=True, count=1, seconds=2.5)
             lost = world.run(entry)
             assert is_lost(lost)
             assert world.settle(lost["executionId"])["status"] == "completed"

@@ -235,7 +235,7 @@ class TestOthers:
         self, world: World, account: Account, puppet: Puppet
     ) -> None:
         trade_id = world.open_trade(account)
-        world.restart(puppet.plugin, decide_seconds=0.2)
+        world.restart(puppet.plugin, decide_seconds=3)
         puppet.decision = lambda context: self.go_on.wait(30)
         hung = world.run(world.automation(account, "puppet", CONFIG))
         closed = world.run(world.automation(account, "margin_guard", CLOSE), trade_id=trade_id)

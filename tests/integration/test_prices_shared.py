@@ -101,7 +101,7 @@ def processes(redis_url: str, exchange: Exchange) -> Iterator[tuple[Process, Pro
         yield first, second
 
 
-AHEAD = 1.0
+AHEAD = 4.0
 
 
 @pytest.fixture
@@ -413,13 +413,13 @@ def test_who_asks_ahead_does_so_by_the_clock_of_redis(
     ahead: tuple[Process, Process], exchange: Exchange, client: redis.Redis
 ) -> None:
     _, second = ahead
-    let_pass(client, REUSE - AHEAD - 0.5)
+    let_pass(client, REUSE - AHEAD - 1.5)
     second.now += REUSE - AHEAD + 0.1
     second.price()
     began = second.now
-    second.on_pause = lambda: let_pass(client, 0.5)
+    second.on_pause = lambda: let_pass(client, 1.5)
     second.land()
-    assert 0 < second.now - began <= 0.5
+    assert 0 < second.now - began <= 1.5
     assert second.pauses == 1
     assert exchange.asked == 2
     assert second.price() == 50_010

@@ -174,7 +174,8 @@ class TestRates:
         with served(create_app(world.parts)) as base:
             (one, _), (other, _) = (tokens.create(world.storage, name, SCOPES) for name in ("one", "other"))
             hasty, calm = Client(base, one), Client(base, other)
-            assert [hasty("GET", "/api/switches").status_code for _ in range(6)] == [200] * 5 + [429]
+            codes = [hasty("GET", "/api/switches").status_code for _ in range(12)]
+            assert (codes[:5], codes[-1]) == ([200] * 5, 429), "one or two more where a minute begins meanwhile"
             answer = hasty("GET", "/nothing")
             assert answer.json()["error"]["code"] == "too_many_requests"
             assert 1 <= int(answer.headers["Retry-After"]) <= 61

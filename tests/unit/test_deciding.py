@@ -293,7 +293,7 @@ class TestHanging:
             deciders.ask(HANGING, "decide()", hang, 30)
         assert caught.value.code == "plugin_timeout"
         assert str(caught.value).startswith("axisor-hanging 1.2 [hanging]: ")
-        assert hang.begun == MOST_HUNG
+        assert until(lambda: hang.begun == MOST_HUNG)
 
     def test_while_the_core_reads_for_it_the_fault_is_not_its_own(self, deciders: Deciders, hang: Hang) -> None:
         """An exchange that is slow for some must not stop a guard's plugin for all."""
@@ -364,21 +364,25 @@ class TestStopping:
                 pass
 
         with pytest.raises(PluginError, match="took longer") as caught:
-            deciders.ask(self.SPINNING, "decide()", spin, 0.05)
+            deciders.ask(self.SPINNING, "decide()", spin, 0.05, meanwhile=lambda: until(lambda: threads))
         assert caught.value.code == "plugin_timeout"
         threads[0].join(10)
         assert not threads[0].is_alive()
         assert deciders.ask(self.SPINNING, "decide()", lambda: "asked again", 5) == "asked again"
 
     def test_so_are_many_and_none_counts_as_hanging(self, deciders: Deciders) -> None:
+        begun = threading.Event()
+
         def spin() -> None:
+            begun.set()
             number = Decimal(1)
             while number > 0:
                 number = number / 3 * 3 + 1
 
         for _ in range(3 * MOST_HUNG):
+            begun.clear()
             with pytest.raises(PluginError, match="took longer"):
-                deciders.ask(self.SPINNING, "decide()", spin, 0.01)
+                deciders.ask(self.SPINNING, "decide()", spin, 0.01, meanwhile=lambda: begun.wait(10))
             assert until(lambda: not deciders._hung[self.SPINNING.display_name])
 
     def test_one_that_waits_in_other_code_is_left_alone(self, deciders: Deciders, hang: Hang) -> None:
@@ -394,15 +398,19 @@ class TestStopping:
         logger.propagate = False
         logger.addHandler(handler)
 
+        begun = threading.Event()
+
         def spin() -> None:
+            begun.set()
             while True:
                 logger.error("again")
                 for _ in range(10_000):
                     pass
 
         for _ in range(10):
+            begun.clear()
             with pytest.raises(PluginError, match="took longer"):
-                deciders.ask(self.SPINNING, "decide()", spin, 0.01)
+                deciders.ask(self.SPINNING, "decide()", spin, 0.01, meanwhile=lambda: begun.wait(10))
             assert until(lambda: not deciders._hung[self.SPINNING.display_name])
             assert handler.lock is not None
             assert handler.lock.acquire(timeout=10)  # type: ignore[call-arg]

@@ -201,7 +201,7 @@ class TestPrivateRedis:
             assert client.get("key") is None
 
     def test_a_paused_server_answers_nothing_until_it_goes_on(self) -> None:
-        with PrivateRedis() as server, redis.Redis.from_url(server.url, socket_timeout=0.2, retry=None) as client:
+        with PrivateRedis() as server, redis.Redis.from_url(server.url, socket_timeout=2, retry=None) as client:
             client.set("key", "value")
             server.pause()
             with pytest.raises(redis.TimeoutError):

@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 import requests
 
-from axisor_executor.testing.purity import Impure, Watch
+from axisor_executor.testing.purity import Impure, Watch, no_collection
 
 NOWHERE = ("127.0.0.1", 9)
 
@@ -78,6 +78,12 @@ PURE: dict[str, Callable[[], Any]] = {
     "paths as texts": lambda: (os.path.join("a", "b"), Path("a") / "b", os.path.normpath("a/../b")),  # noqa: PTH118
     "copies": lambda: copy.deepcopy({"a": [1]}),
 }
+
+
+@pytest.fixture(autouse=True)
+def uncollected():
+    with no_collection():
+        yield
 
 
 @pytest.mark.parametrize(("what", "call"), REACHES_OUT.items(), ids=REACHES_OUT)

@@ -76,7 +76,7 @@ def test_act_late_answers_a_client_that_listens(paper: Any, trader: Any) -> None
 
 
 def test_act_late_acts_for_a_client_that_hung_up(paper: Any, trader: Any) -> None:
-    paper.fault("act_late", seconds=1, route=OPEN)
+    paper.fault("act_late", seconds=4, route=OPEN)
     with pytest.raises(requests.ReadTimeout):
         trader.send("POST", TRADE, ORDER, timeout=0.1)
     assert paper.effects() == []

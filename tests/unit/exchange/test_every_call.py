@@ -281,7 +281,7 @@ def test_failure_means_the_same_for_every_call(failure: Failure, wires: Transpor
 @pytest.mark.parametrize("failure", BREAKS, ids=str)
 def test_missing_answer_means_the_same_for_every_call(failure: Break, wires: Transport) -> None:
     with Exchange(failure.script) as exchange, pytest.MonkeyPatch.context() as patch:
-        seconds = 0.05 if failure.script is say_nothing else 10.0
+        seconds = 0.5 if failure.script is say_nothing else 10.0
         options = ExchangeOptions("lnmarkets", failure.url(exchange.url), request_timeout=seconds)
         client = LNMarketsClient(options, CREDENTIALS, transport=wires, now=lambda: NOW)
         failure.arrange(patch)

@@ -61,10 +61,11 @@ def test_job_that_no_thread_could_be_had_for_is_not_run_later(monkeypatch: pytes
 
 def test_jobs_run_at_their_time_and_those_of_one_time_in_their_order() -> None:
     run, seen, is_over = OwnThread("own", idle_seconds=0.01), list[str](), threading.Event()
-    run(lambda: run.later(0.1, is_over.set))
-    run(lambda: run.later(0.05, lambda: seen.append("later")))
     for name in ("first", "second"):
         run(lambda name=name: seen.append(name))  # type: ignore[misc]
+    run.later(3600, lambda: seen.append("much later"))
+    run.later(0.05, lambda: seen.append("later"))
+    run.later(0.05, is_over.set)
     assert is_over.wait(10)
     assert seen == ["first", "second", "later"], "none is given up for the time in which nothing comes"
 
