@@ -31,6 +31,7 @@ Messages are made for people and never carry a secret, a ciphertext or an exchan
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -79,7 +80,23 @@ class AxisorError(Exception):
             shown["accountName"] = self.account_name
         if self.details:
             shown["details"] = self.details
-        return shown
+        return shown if _is_json(shown) else _as_texts(shown)
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _as_texts(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a third party's error shows so that it can be stored, whatever it was given."""
+    return {
+        key: _as_texts(value) if isinstance(value, dict) else value if _is_json(value) else str(value)
+        for key, value in shown.items()
+    }
 
 
 class InvalidJob(AxisorError):

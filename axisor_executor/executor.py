@@ -200,6 +200,15 @@ class Run:
         return next_in_line
 
     def _end(self) -> Ended:
+        """Carry the execution out, and where even how that ended can't be told, have it end all the same."""
+        try:
+            return self._try()
+        except (Suspend, LeaseLost, StorageError, *BROKEN):
+            raise
+        except Exception as error:  # noqa: BLE001  what is stored, or was answered, would break every further run, too
+            return self._untellable(self._crashed(error))
+
+    def _try(self) -> Ended:
         """Carry the execution out, and turn what goes wrong into its end or its next try."""
         try:
             with self.executor.slots.take(self.run.exchange or "", self.run.lane):
@@ -219,19 +228,19 @@ class Run:
         except AxisorError as error:
             return self._fail(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not run again and again
-            name = self.subject.account_name or self.run.account_name or "unknown"
-            return self._fail(crashed(error, account_name=name, account_id=self.run.account_id))
+            return self._fail(self._crashed(error))
 
     def _carry_out(self) -> Ended:
         """Settle what is not known, go on with what has begun, and decide what has not."""
         standing = self._settled()
         if standing.owed:
             standing = self._carry_on(standing)
-        if self.unsettled is not None:
-            raise self.unsettled
         if standing.is_decided:
-            return results.acted(self.subject, standing.plan, standing.whole)
-        return self._begin(standing.kept, standing.ledger)
+            ended = results.acted(self.subject, standing.plan, standing.whole)
+        else:
+            ended = self._begin(standing.kept, standing.ledger)  # groups of which nothing is known are kept
+        self._wait_for_unsettled()
+        return ended
 
     def _settled(self) -> Standing:
         """Settle what can be settled now: what other groups are owed does not wait for the rest."""
@@ -313,8 +322,8 @@ class Run:
         """Find the automation, switched on and bound to the account whose lease this run holds."""
         try:
             found = find(self.storage, self.job, auto_migrate=self.settings.auto_migrate, known=self.automation)
-        except NotFound:
-            if self.run.account_id is None:
+        except NotFound as error:
+            if self.run.account_id is None or error.code != "automation_not_found":
                 raise
             # It was there when the job was taken.
             raise Stop("cancelled", "disabled", f"Automation {self.run.automation_id} was deleted meanwhile") from None
@@ -405,8 +414,7 @@ class Run:
 
     def _so_far(self, error: dict[str, Any]) -> Ended | None:
         """Return the end of an execution that can't go on, ``None`` where nothing came of it that is not told yet."""
-        if self.unsettled is not None:
-            raise self.unsettled
+        self._wait_for_unsettled()
         if self.plan is not None:
             self.plan.settle()
         standing = self._standing()
@@ -416,6 +424,27 @@ class Run:
         if not has_begun or all(one.is_told for one in standing.whole):
             return None
         return results.acted(self.subject, standing.plan, standing.whole)
+
+    def _wait_for_unsettled(self) -> None:
+        """Let no end be told while nobody knows what became of an action."""
+        if self.unsettled is None:
+            return
+        if self.plan is not None:
+            self.plan.settle()
+        raise self.unsettled
+
+    def _untellable(self, error: AxisorError) -> Ended:
+        """End what can't be gone on with; where it has acted, after others (of another version, maybe) have tried."""
+        if not actions.may_have_acted(self.storage, self.run.id):
+            return results.failed(self.subject, error.as_dict(), self.action)
+        delay = self.patience.next_try(error)
+        if delay is not None:
+            raise Suspend("retry", delay, error=error, spends_try=True)
+        return results.untold(self.subject, error.as_dict(), self.action)
+
+    def _crashed(self, error: Exception) -> AxisorError:
+        name = self.subject.account_name or self.run.account_name or "unknown"
+        return crashed(error, account_name=name, account_id=self.run.account_id)
 
     def _is_owed(self) -> bool:
         """Whether a group has begun and what is left of it is still due (a reduce's reopen, above all)."""

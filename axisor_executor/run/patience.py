@@ -20,6 +20,10 @@ def is_past(limit: datetime, now: Callable[[], datetime]) -> bool:
     return datetime.now(UTC) > limit and now() > limit
 
 
+LONGEST_ASKED_SECONDS = 3600.0
+"""However long an exchange or a plugin asks to be left alone: after this long it is asked again."""
+
+
 class Patience:
     """That of one run; ``now`` asks the database's clock."""
 
@@ -46,7 +50,8 @@ class Patience:
         if tries + 1 >= policy.tries:
             return None
         delay = min(policy.first_delay_seconds * 2**tries, policy.limit_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
-        delay = max(delay, getattr(error, "retry_after", None) or 0.0)
+        asked = min(getattr(error, "retry_after", None) or 0.0, LONGEST_ASKED_SECONDS)
+        delay = max(delay, asked)
         return None if self._is_late(delay) else delay
 
     def may_decide_again(self, lost: int) -> bool:

@@ -97,6 +97,14 @@ def failed(subject: Subject, error: Mapping[str, Any], action: str | None) -> En
     return Ended("failed", {**head, "tradeId": subject.run.trade_id, "error": shown}, shown, log)
 
 
+def untold(subject: Subject, error: Mapping[str, Any], action: str | None) -> Ended:
+    """Return the end of a run that has acted, or may have, and of which no more can be told."""
+    head = subject.head("uncertain", action)
+    shown = subject.about(error)
+    result = {**head, "tradeId": subject.run.trade_id, "error": shown}
+    return Ended("uncertain", result, shown, (_failure_entry(subject, action, shown),))
+
+
 def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ended:
     """Return the end of a run that followed a plan to its end."""
     status = _overall(outcomes)

@@ -220,6 +220,15 @@ def settle(
         return was_open
 
 
+def may_have_acted(storage: Storage, execution_id: str) -> bool:
+    """Return whether anything took effect for an execution, or may have; no action needs to be readable for it."""
+    sql = (
+        "SELECT 1 FROM axisor_actions WHERE execution_id = ? "
+        "AND status IN ('sending', 'unknown', 'confirmed', 'superseded') LIMIT 1"
+    )
+    return storage.one(sql, execution_id) is not None
+
+
 def settlement_at_end(run: Execution, done: LedgerAction, ended: str) -> Statement:
     """Return what settles a confirmed action in the commit in which its run has made the execution ``ended``.
 

@@ -1,0 +1,126 @@
+"""Executions of which the ledger or an answer can't be read: they come to an end, and who may act hears of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from axisor_executor.automation import OpenPosition, act, wait
+from axisor_executor.errors import Unavailable
+from axisor_executor.exchange.client import LNMarketsClient
+from axisor_executor.run.patience import LONGEST_ASKED_SECONDS
+from axisor_executor.settings import RetryPolicy
+from axisor_executor.storage.connection import Storage
+from tests.harness.world import Account, World
+from tests.integration.puppet import CONFIG, Puppet
+
+OPENING = "POST /v3/futures/isolated/trade"
+ENTRY = OpenPosition("buy", 100, Decimal(10))
+THREE_TRIES = RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+
+
+@pytest.fixture
+def account(world: World, puppet: Puppet) -> Account:
+    """An account on an exchange whose signatures outlive the test: what was lost is never proven not executed."""
+    world.restart(puppet.plugin, retries={"puppet": THREE_TRIES})
+    puppet.decision = act(ENTRY)
+    return world.account()
+
+
+@pytest.fixture
+def puppets(world: World, account: Account) -> str:
+    return world.automation(account, "puppet", CONFIG)
+
+
+@pytest.fixture
+def odd_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client, as a third party's may be, that leaves out what the answer to an entry has to have."""
+    open_trade = LNMarketsClient.open_trade
+
+    def odd(self: LNMarketsClient, order: Any, *, timestamp_ms: int) -> Any:
+        answer = open_trade(self, order, timestamp_ms=timestamp_ms)
+        return dataclasses.replace(answer, value=dataclasses.replace(answer.value, margin=None))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LNMarketsClient, "open_trade", odd)
+
+
+def of_another_version(storage: Storage, where: str, execution_id: str, plan: dict[str, Any]) -> None:
+    """Let an action, or the plan, be one that a later version has written."""
+    if where == "action":
+        storage.run("UPDATE axisor_actions SET params = ? WHERE execution_id = ?", {"kind": "x"}, execution_id)
+        return
+    for group in plan["groups"]:
+        for action in group["actions"]:
+            action["action"] = "HedgePosition"
+    storage.run("UPDATE axisor_executions SET plan = ? WHERE id = ?", plan, execution_id)
+
+
+def to_its_end(world: World, execution_id: str) -> list[str]:
+    """Let an execution go on until it is over, and return how every run left it."""
+    seen = []
+    while not world.execution(execution_id).is_over:
+        seen.append(world.go_on(execution_id)["status"])
+        assert len(seen) <= THREE_TRIES.tries, "it goes on for ever"
+    return seen
+
+
+@pytest.mark.parametrize("where", ["action", "plan"])
+def test_what_another_version_wrote_is_tried_again_and_then_uncertain(world: World, puppets: str, where: str) -> None:
+    world.paper.add_fault("drop_before", route=OPENING, count=1)
+    lost = world.run(puppets)["executionId"]
+    of_another_version(world.storage, where, lost, world.execution(lost).plan or {})
+    with world.changes() as changes:
+        assert to_its_end(world, lost) == ["waiting", "waiting", "uncertain"]
+    assert changes.sent == []
+    result = world.execution(lost).result or {}
+    assert result["error"]["code"] == "internal_error"
+    assert world.alerts == ["uncertain_outcome"]
+
+
+@pytest.mark.usefixtures("odd_answers")
+def test_an_answer_that_can_not_be_told_is_not_asked_for_twice(
+    world: World, account: Account, puppets: str, puppet: Puppet
+) -> None:
+    with world.changes() as changes:
+        execution_id = world.run(puppets)["executionId"]
+        assert to_its_end(world, execution_id) == ["waiting", "uncertain"]
+    assert changes.kinds == ["open"]
+    assert [one.status for one in world.actions(execution_id)] == ["confirmed"]
+    assert world.alerts == ["uncertain_outcome"]
+    assert [(row.status, row.action) for row in world.trade_log()] == [("app_error", "puppet")]
+    puppet.decision = wait("not yet")
+    assert world.run(world.automation(account, "puppet", CONFIG))["status"] == "pending", "the account is free again"
+
+
+@pytest.mark.parametrize("asked", [1e12, 1e300])
+def test_who_asks_to_be_left_alone_for_ever_is_asked_again(
+    world: World, puppet: Puppet, puppets: str, asked: float
+) -> None:
+    puppet.decision = Unavailable("away", retry_after=asked)
+    result = world.run(puppets)
+    assert (result["status"], result["error"]["code"]) == ("failed", "exchange_unavailable"), "it would be too late"
+    assert THREE_TRIES.max_age_seconds < LONGEST_ASKED_SECONDS
+
+
+class Code(Enum):
+    AWAY = "away"
+
+
+def test_an_error_of_which_not_all_can_be_stored_is_stored_as_texts(
+    world: World, puppets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        details = {"seen": {1}, "rate": float("nan"), "tries": 2.5, "deeper": {"price": Decimal("1.5")}}
+        raise Unavailable("away", code=Code.AWAY, details=details)  # type: ignore[arg-type]  a third party's may
+
+    monkeypatch.setattr(LNMarketsClient, "open_trade", away)
+    result = world.run(puppets)
+    assert (result["status"], result["error"]["code"]) == ("waiting", "Code.AWAY")
+    told = {"seen": "{1}", "rate": "nan", "tries": 2.5, "deeper": {"price": "1.5"}}
+    assert result["error"]["details"] == told
+    monkeypatch.undo()
+    assert world.go_on(result["executionId"])["status"] == "completed"
