@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticKnownError
 
 from axisor_executor.errors import InvalidJob
 
@@ -20,6 +21,12 @@ Name = Annotated[
 ]
 
 
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):  # which Python takes for a number
+        raise PydanticKnownError("int_type")
+    return value
+
+
 class Job(BaseModel):
     """``{userId, automationId, action, tradeId}``: run this automation.
 
@@ -29,12 +36,12 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
-    v: Literal[1] = 1
+    v: Annotated[Literal[1], BeforeValidator(_no_bool)] = 1
     user_id: Name
     automation_id: Name
     action: Name | None = None
     trade_id: Name | None = None
-    max_age: float | None = Field(default=None, gt=0, le=86_400)
+    max_age: float | None = Field(default=None, gt=0, le=86_400, strict=True)
 
     def as_wire(self) -> dict[str, Any]:
         """Return the job as it stands on the wire and in the ledger; what is absent stays absent."""

@@ -90,10 +90,12 @@ def _check_redis_url(url: str) -> str:
 
 def _check_database_url(url: str) -> str:
     if url.startswith("sqlite:///"):
-        path = url.removeprefix("sqlite:///").partition("?")[0]
+        path = url.removeprefix("sqlite:///")
         if not path.strip("/") or ":memory:" in path:
             # Each thread has a connection of its own, and the ledger must outlive the process.
             raise ValueError("names no file (a database in memory can't hold the ledger)")
+        if "?" in path:
+            raise ValueError("has ? in its path, and an SQLite file takes no parameters")
         return url
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("has another scheme")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.environment import read_settings
+from axisor_executor.cli.numbers import Number
 from axisor_executor.cli.output import json_option, plain, styled, write_json, write_table
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def alerts() -> None:
 
 
 @alerts.command(short_help="Send a test alert through every plugin.")
-@click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(1, 600), help="Seconds to wait.")
+@click.option("--timeout", default=60.0, show_default=True, type=Number(1, 600), help="Seconds to wait.")
 @json_option
 def test(timeout: float, as_json: bool) -> None:
     """Send a test alert to every plugin that hears alerts, and tell what became of it.

@@ -9,6 +9,7 @@ import click
 
 from axisor_executor.cli.environment import executor
 from axisor_executor.cli.jobs import take
+from axisor_executor.cli.numbers import Number
 from axisor_executor.cli.output import facts, json_option, plain, write_json, write_table
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def disable(automation_id: str, as_json: bool) -> None:
 @click.option("--action", help="One of the type's actions; by default the one in its config.")
 @click.option("--trade", metavar="ID", help="The trade that is meant.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key with the same job is the same execution.")
-@click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for the end and write the result.")
+@click.option("--wait", type=Number(min=0), metavar="SECONDS", help="Wait for the end and write the result.")
 def run(
     automation_id: str, action: str | None, trade: str | None, idempotency_key: str | None, wait: float | None
 ) -> None:

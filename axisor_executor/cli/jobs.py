@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.environment import executor
+from axisor_executor.cli.numbers import Number
 from axisor_executor.cli.output import write_json
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _SUCCESS = ("completed", "pending", "cancelled")
 @click.option("--action", help="One of the type's actions; by default the one in the automation's config.")
 @click.option("--trade", help="The id of the trade that is meant.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key with the same job is the same execution.")
-@click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait for the end and write the result.")
+@click.option("--wait", type=Number(min=0), metavar="SECONDS", help="Wait for the end and write the result.")
 def enqueue(
     user: str, automation: str, action: str | None, trade: str | None, idempotency_key: str | None, wait: float | None
 ) -> None:

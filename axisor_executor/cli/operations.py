@@ -159,6 +159,9 @@ def _stack_lines(stack: dict[str, Any]) -> Iterator[str]:
     if not stack["running"]:
         yield f"❌ {'Stack':<10} {plain(stack['folder'])}: [red]not running[/]; start it with: axisor-executor up"
         return
+    if "startedAt" not in stack:
+        yield f"⏳ {'Stack':<10} {plain(stack['folder'])}: [yellow]starting[/], process {plain(stack['pid'])}"
+        return
     since = f"process {stack['pid']}, since {stack['startedAt']}"
     yield f"✅ {'Stack':<10} {plain(stack['folder'])}: {stack['mode']}, {since}"
     yield f"   {'Exchange':<10} {plain(stack['exchange'])}"

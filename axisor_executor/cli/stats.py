@@ -10,6 +10,7 @@ import click
 
 from axisor_executor.cli import times
 from axisor_executor.cli.environment import executor
+from axisor_executor.cli.numbers import Number
 from axisor_executor.cli.output import console, json_option, moment, plain, write_json
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def seconds(text: str) -> int:
     help="How far to look back.",
 )
 @click.option("--watch", is_flag=True, help="Show it anew every few seconds, until Ctrl-C.")
-@click.option(
-    "--every", type=click.FloatRange(0.5, 3600), default=2.0, show_default=True, help="With --watch: seconds between."
-)
+@click.option("--every", type=Number(0.5, 3600), default=2.0, show_default=True, help="With --watch: seconds between.")
 @json_option
 def stats(account: str | None, window: int, watch: bool, every: float, as_json: bool) -> None:
     """Show how the executions went that ended in a window of time, overall and by account.

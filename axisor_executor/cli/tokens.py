@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.environment import executor
+from axisor_executor.cli.numbers import Number
 from axisor_executor.cli.output import json_option, moment, plain, write_json, write_table
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def tokens() -> None:
     help="What it may do; may be given more than once.",
 )
 @click.option("--user", metavar="ID", help="Only for this user: it acts and sees for no other.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True, max=36_500), help="How long it is valid.")
+@click.option("--days", type=Number(min=0, min_open=True, max=36_500), help="How long it is valid.")
 @json_option
 def create(name: str, scopes: tuple[Scope, ...], user: str | None, days: float | None, as_json: bool) -> None:
     """Make a token, and show it this once: the database keeps only a digest.

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from axisor_executor.cli.numbers import Number
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,7 +52,7 @@ dir_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 )
 @click.option(
     "--every",
-    type=click.FloatRange(0, 86_400),
+    type=Number(0, 86_400),
     default=30,
     show_default=True,
     help="With --paper: seconds between two jobs for each automation of its first users; 0 brings none.",
@@ -201,13 +203,13 @@ def down(folder: Path, now: bool) -> None:
       axisor-executor down --dir /tmp/try
     """
     from axisor_executor.errors import AxisorError
-    from axisor_executor.stack.folder import StackFolder
+    from axisor_executor.stack.folder import StackFolder, usable
 
     place = StackFolder(folder)
     pid = place.holder()
     if pid is None:
         raise AxisorError(f"nothing runs on {place.path}", code="not_running")
-    with suppress(ProcessLookupError):  # it was killed, and its guard is at work
+    with usable(place.path), suppress(ProcessLookupError):  # it was killed, and its guard is at work
         os.kill(pid, signal.SIGKILL if now else signal.SIGTERM)
     if not place.wait_until_free(DOWN_SECONDS):
         raise AxisorError(

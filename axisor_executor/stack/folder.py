@@ -12,8 +12,8 @@ import os
 import secrets
 import shlex
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +24,19 @@ Mode = Literal["paper", "live"]
 DEFAULT: Final = Path("axisor-data")
 _VERSION = 1
 _POLL_SECONDS = 0.05
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Put into words what the system says of a file or folder in the block.
+
+    Raises:
+        AxisorError: it can't be used (``folder_unusable``), such as another user's.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise AxisorError(f"{path} can't be used: {error.strerror or error}", code="folder_unusable") from None
 
 
 class StackFolder:
@@ -42,8 +55,13 @@ class StackFolder:
 
     @property
     def is_stack(self) -> bool:
-        """Whether there is a stack in this folder."""
-        return self._memory.exists()
+        """Whether there is a stack in this folder.
+
+        Raises:
+            AxisorError: it can't be looked into (``folder_unusable``).
+        """
+        with usable(self.path):
+            return self._memory.exists()
 
     def make(self) -> None:
         """Make the folder, for its owner only, where it is not there.
@@ -51,7 +69,7 @@ class StackFolder:
         Raises:
             AxisorError: it holds something else (``folder_in_use``), or can't be made (``folder_unusable``).
         """
-        try:
+        with usable(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.is_stack and not self._lock.exists() and any(self.path.iterdir()):
                 raise AxisorError(
@@ -59,29 +77,36 @@ class StackFolder:
                 )
             self.path.chmod(0o700)
             self.logs.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise AxisorError(f"{self.path} can't be used: {error.strerror or error}", code="folder_unusable") from None
 
     # -- what it remembers
 
     def remembered(self) -> dict[str, Any]:
-        """Return what a run has noted for the next: ``mode``, ``ports``, and what was set up."""
+        """Return what a run has noted for the next: ``mode``, ``ports``, and what was set up.
+
+        Raises:
+            AxisorError: it can't be read (``folder_unusable``).
+        """
         found = _read(self._memory)
         if found.get("v", _VERSION) != _VERSION:
             raise AxisorError(f"{self._memory} is of another version of axisor-executor", code="folder_unusable")
         return found
 
     def remember(self, **facts: Any) -> None:
-        """Note something for the next run."""
+        """Note something for the next run.
+
+        Raises:
+            AxisorError: it can't be written (``folder_unusable``).
+        """
         _write(self._memory, {"v": _VERSION, **self.remembered(), **facts})
 
     def encryption_key(self) -> str:
         """Return the key of this folder, made at the first call.
 
         Raises:
-            AxisorError: there is a database whose key is gone (``key_lost``), or the file is empty.
+            AxisorError: there is a database whose key is gone, or the file is empty (``key_lost``); or it can't be read
+                or written (``folder_unusable``).
         """
-        with suppress(FileNotFoundError):
+        with usable(self._key), suppress(FileNotFoundError):
             if key := self._key.read_text(encoding="utf-8").strip():
                 return key
         if self.database.exists() or self._key.exists():
@@ -96,22 +121,35 @@ class StackFolder:
 
     @property
     def has_key(self) -> bool:
-        """Whether a key was made here."""
-        return self._key.exists()
+        """Whether a key was made here.
+
+        Raises:
+            AxisorError: that can't be seen (``folder_unusable``).
+        """
+        with usable(self._key):
+            return self._key.exists()
 
     def write_environment(self, variables: dict[str, str]) -> None:
-        """Write the file that a shell reads to use this stack; a key that was made here stays where it is."""
+        """Write the file that a shell reads to use this stack; a key that was made here stays where it is.
+
+        Raises:
+            AxisorError: it can't be written (``folder_unusable``).
+        """
         shown = {name: shlex.quote(value) for name, value in variables.items()}
         if self.has_key:
             shown["ENCRYPTION_KEY"] = f'"$(cat {shlex.quote(str(self._key))})"'
         _replace(self.environment_file, "".join(f"export {name}={value}\n" for name, value in shown.items()))
 
     def variables(self) -> dict[str, str]:
-        """Return what :meth:`write_environment` wrote: the settings of the last run, or nothing before the first."""
-        try:
-            words = shlex.split(self.environment_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
+        """Return what :meth:`write_environment` wrote: the settings of the last run, or nothing before the first.
+
+        Raises:
+            AxisorError: it can't be read (``folder_unusable``).
+        """
+        text = ""
+        with usable(self.environment_file), suppress(FileNotFoundError):
+            text = self.environment_file.read_text(encoding="utf-8")
+        words = shlex.split(text)
         found = dict(word.split("=", 1) for word in words if word != "export")
         return {**found, "ENCRYPTION_KEY": self.encryption_key()} if self.has_key else found
 
@@ -127,9 +165,11 @@ class StackFolder:
             told: called once before waiting.
 
         Raises:
-            AxisorError: another run has it (``already_running``); the message names its process id.
+            AxisorError: another run has it (``already_running``), and the message names its process id; or it can't be
+                written (``folder_unusable``).
         """
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with usable(self._lock):
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + wait
         waiting = False
         while not _flock(descriptor):
@@ -145,16 +185,23 @@ class StackFolder:
                 told()
                 waiting = True
             time.sleep(_POLL_SECONDS)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with usable(self.path):
+            self._running.unlink(missing_ok=True)  # else the last run's parts would pass for this one's
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return descriptor
 
     def holder(self) -> int | None:
-        """Return the process id of the run that has the folder; it may have been killed, and its guard be at work."""
-        try:
-            descriptor = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
+        """Return the process id of the run that has the folder; it may have been killed, and its guard be at work.
+
+        Raises:
+            AxisorError: that can't be seen (``folder_unusable``).
+        """
+        with usable(self.path):
+            try:
+                descriptor = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
         try:
             return None if _flock(descriptor) else _pid_in(descriptor)
         finally:
@@ -170,11 +217,21 @@ class StackFolder:
         return True
 
     def write_running(self, facts: dict[str, Any]) -> None:
-        """Note how the run that has the folder stands."""
+        """Note how the run that has the folder stands.
+
+        Raises:
+            AxisorError: it can't be written (``folder_unusable``).
+        """
         _write(self._running, facts)
 
     def running(self) -> dict[str, Any]:
-        """Return how the run that has the folder stands; what is noted of one that has ended is nobody's."""
+        """Return how the run that has the folder stands, nothing before it has noted that.
+
+        What is noted of one that has ended is nobody's.
+
+        Raises:
+            AxisorError: it can't be read (``folder_unusable``).
+        """
         return _read(self._running) if self.holder() is not None else {}
 
 
@@ -200,12 +257,13 @@ def _write(path: Path, facts: dict[str, Any]) -> None:
 def _replace(path: Path, text: str) -> None:
     """Write a file, for its owner only, so that a reader finds the old one or the new one, whole."""
     new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    with usable(path):
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
 
 
 def _flock(descriptor: int) -> bool:

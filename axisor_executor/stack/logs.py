@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from axisor_executor.observe.logs import timestamp
+from axisor_executor.stack.folder import usable
 
 LONGEST_BYTES: Final = 20_000_000
 """A log longer than this is moved aside, to be the ``.1`` of it, in the place of the one before."""
@@ -36,16 +37,26 @@ def note(folder: Path, text: str) -> None:
 
 
 def components(folder: Path) -> list[str]:
-    """Return whose logs there are."""
-    return [log.stem for log in _logs(folder)]
+    """Return whose logs there are.
+
+    Raises:
+        AxisorError: the folder can't be read (``folder_unusable``).
+    """
+    with usable(folder):
+        return [log.stem for log in _logs(folder)]
 
 
 def last_lines(folder: Path, wanted: tuple[str, ...], count: int) -> Iterator[tuple[str, str]]:
-    """Yield (component, line) of the last lines of each log."""
+    """Yield (component, line) of the last lines of each log.
+
+    Raises:
+        AxisorError: one can't be read (``folder_unusable``).
+    """
     for log in _logs(folder, wanted):
-        with log.open(encoding="utf-8", errors="replace") as lines:
-            for line in deque(lines, maxlen=count):
-                yield log.stem, line.rstrip("\n")
+        with usable(log), log.open(encoding="utf-8", errors="replace") as lines:
+            last = deque(lines, maxlen=count)
+        for line in last:
+            yield log.stem, line.rstrip("\n")
 
 
 def new_lines(folder: Path, wanted: tuple[str, ...], stop: threading.Event) -> Iterator[tuple[str, str]]:
@@ -79,5 +90,8 @@ def _read_on(log: Path, read: dict[Path, int]) -> list[str]:
 
 
 def _logs(folder: Path, wanted: tuple[str, ...] = ()) -> list[Path]:
-    found = sorted(folder.glob("*.log"))
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix == ".log")
+    except FileNotFoundError:
+        return []
     return [log for log in found if not wanted or log.stem.startswith(wanted)]

@@ -135,7 +135,13 @@ def in_force(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def standing(folder: StackFolder) -> dict[str, Any]:
-    """Return how the stack in a folder stands: ``running``, its process, and what that has noted of its parts."""
+    """Return how the stack in a folder stands: ``running``, its process, and what that has noted of its parts.
+
+    While it starts, that is nothing yet.
+
+    Raises:
+        AxisorError: the folder can't be read (``folder_unusable``).
+    """
     pid = folder.holder()
     return {"folder": str(folder.path), "running": pid is not None, "pid": pid, **folder.running()}
 
@@ -174,7 +180,7 @@ def _variables(folder: StackFolder, mode: Mode, ports: Ports) -> dict[str, str]:
     own = {"ENCRYPTION_KEY": folder.encryption_key()} if _uses_own_key(folder) else {}
     if ports.redis is not None:
         own["REDIS_URL"] = f"redis://127.0.0.1:{ports.redis}/0"
-    elif mode == "paper" and "AXISOR_QUEUE_PREFIX" not in os.environ:
+    elif mode == "paper" and not os.environ.get("AXISOR_QUEUE_PREFIX"):
         # A Redis that others use, too: their workers must not take these jobs, nor the other way round.
         own["AXISOR_QUEUE_PREFIX"] = f"axisor-paper-{fingerprint(str(folder.path))[:8]}"
     if not os.environ.get("DATABASE_URL"):

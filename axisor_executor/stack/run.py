@@ -65,8 +65,8 @@ class Stack:
         plan, grace = self.plan, self.plan.settings.shutdown_seconds + GRACE_SECONDS
         self._guard = Guard(grace=ORPHAN_SECONDS, holds=self._lock)
         home = parts.Home(self.folder.logs, plan.environment, grace, self._guard.lifeline)
-        self.folder.remember(mode=plan.mode, ports=vars(plan.ports))
         self.folder.write_environment(plan.effective)
+        self.folder.remember(mode=plan.mode, ports=vars(plan.ports))  # after it: what is remembered makes it a stack
         servers: list[Part] = []
         if plan.ports.redis is not None:
             log = self.folder.logs / "redis.log"
@@ -199,5 +199,5 @@ class Stack:
             self._say(f"The first users are {' and '.join(paper_world.USERS)}, with a paper account each")
 
     def _note(self) -> None:
-        with self._board, suppress(OSError):
+        with self._board, suppress(AxisorError):  # a full disk is no reason to stop
             self.folder.write_running(self.standing())

@@ -52,6 +52,20 @@ def test_every_option_is_explained() -> None:
                 assert option.help, f"{path} {option.name}"
 
 
+def test_no_number_is_nan() -> None:
+    """No comparison holds for it, so no bounds keep it out."""
+    for path, command in COMMANDS.items():
+        for option in command.params:
+            if isinstance(option.type, (click.FloatRange, click.types.FloatParamType)):
+                with pytest.raises(click.BadParameter):
+                    pytest.fail(f"{path} {option.name}: {option.type('nan', option, None)}")
+
+
+def test_nan_is_refused_in_words(alone: Commands) -> None:
+    refused = alone("enqueue", "--user", "u", "--automation", "a", "--wait", "nan", code=2)
+    assert "'nan' is not a number." in refused.stderr
+
+
 def test_version(alone: Commands) -> None:
     assert alone("--version").stdout == f"axisor-executor {__version__}\n"
 

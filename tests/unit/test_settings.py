@@ -296,6 +296,7 @@ def test_exchange_urls_that_are_refused(monkeypatch: pytest.MonkeyPatch, given: 
         ("DATABASE_URL", "sqlite://canary.db", "another scheme"),
         ("DATABASE_URL", "sqlite:///", "names no file"),
         ("DATABASE_URL", "sqlite:///:memory:", "in memory"),
+        ("DATABASE_URL", "sqlite:///canary.db?mode=ro", "takes no parameters"),
         ("REDIS_URL", "http://u:canary@h", "another scheme"),
         ("REDIS_URL", "redis:canary", "another scheme"),
         ("REDIS_URL", "redis://h/canary", "not a number"),

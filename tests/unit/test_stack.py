@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from axisor_executor.stack import logs, parts, plan
 from axisor_executor.stack.backoff import FIRST_SECONDS, LIMIT_SECONDS, STEADY_SECONDS, Backoff
 from axisor_executor.stack.folder import StackFolder
 from axisor_executor.stack.plan import Wanted, make_plan
+from axisor_executor.stack.run import Stack
 from axisor_executor.stack.supervised import Supervised
 
 WAIT = 30.0
@@ -108,6 +109,15 @@ class TestFolder:
         os.close(lock)
         assert folder.wait_until_free(0)
 
+    def test_the_last_runs_parts_are_not_the_next_ones(self, folder: StackFolder) -> None:
+        lock = folder.lock(wait=0, told=lambda: None)
+        folder.write_running({"parts": ["of the first"]})
+        assert folder.running() == {"parts": ["of the first"]}
+        os.close(lock)
+        lock = folder.lock(wait=0, told=lambda: None)
+        assert folder.running() == {}
+        os.close(lock)
+
     def test_the_guard_of_a_killed_run_is_waited_for(self, folder: StackFolder) -> None:
         read_end, write_end = os.pipe()
         command = [sys.executable, "-c", _KILLED_RUN, str(folder.path), str(read_end)]
@@ -121,6 +131,31 @@ class TestFolder:
 
         os.close(folder.lock(wait=WAIT, told=let_the_guard_end))
         assert told == [1]
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            StackFolder.make,
+            StackFolder.encryption_key,
+            StackFolder.remembered,
+            StackFolder.variables,
+            StackFolder.holder,
+            lambda folder: folder.is_stack,
+            lambda folder: folder.lock(wait=0, told=lambda: None),
+            lambda folder: folder.remember(mode="paper"),
+            lambda folder: folder.write_environment({}),
+            lambda folder: folder.write_running({}),
+            lambda folder: logs.components(folder.logs),
+        ],
+        ids=[
+            *("make", "encryption_key", "remembered", "variables", "holder", "is_stack", "lock", "remember"),
+            *("write_environment", "write_running", "logs"),
+        ],
+    )
+    def test_one_that_can_not_be_used_is_one_error(self, tmp_path: Path, use: Callable[[StackFolder], object]) -> None:
+        with pytest.raises(AxisorError, match="File name too long") as raised:
+            use(StackFolder(tmp_path / ("x" * 300)))
+        assert raised.value.code == "folder_unusable"
 
     def test_what_a_newer_version_noted_is_not_guessed_at(self, folder: StackFolder) -> None:
         (folder.path / "stack.json").write_text('{"v": 2, "mode": "paper"}')
@@ -266,6 +301,12 @@ class TestLogs:
         found = list(logs.last_lines(tmp_path, ("worker",), 2))
         assert found == [("worker-default", "4"), ("worker-protect", "2"), ("worker-protect", "3")]
 
+    def test_one_that_can_not_be_read(self, tmp_path: Path) -> None:
+        (tmp_path / "redis.log").mkdir()
+        with pytest.raises(AxisorError, match="Is a directory") as raised:
+            list(logs.last_lines(tmp_path, (), 1))
+        assert raised.value.code == "folder_unusable"
+
     def test_new_lines_are_whole_and_survive_a_log_that_was_moved_aside(self, tmp_path: Path) -> None:
         log = tmp_path / "redis.log"
         log.write_text("old\n")
@@ -312,6 +353,30 @@ class TestPlan:
         assert set(made.variables) == {"LN_MARKETS_API_URL", "AXISOR_QUEUE_PREFIX"}
         assert made.settings.queue_prefix.startswith("axisor-paper-")
         assert made.environment["DATABASE_URL"] == given["DATABASE_URL"]
+
+    @pytest.mark.parametrize(("prefix", "own"), [("", True), ("theirs", False)])
+    def test_paper_never_takes_the_live_queue(
+        self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch, prefix: str, own: bool
+    ) -> None:
+        """An empty variable counts as not set, as for every setting."""
+        monkeypatch.setenv("REDIS_URL", "redis://r:1/0")
+        monkeypatch.setenv("AXISOR_QUEUE_PREFIX", prefix)
+        made = make_plan(folder, "paper", Wanted(port=0))
+        assert made.settings.queue_prefix.startswith("axisor-paper-" if own else "theirs")
+        assert made.environment["AXISOR_QUEUE_PREFIX"] == made.settings.queue_prefix
+
+    def test_a_full_disk_keeps_no_part_from_going_on(
+        self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stack = Stack(make_plan(folder, "live", Wanted(port=0)), -1, lambda _: None, threading.Event())
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(AxisorError, match="No space left"):
+            folder.write_running({})
+        stack._note()
 
     def test_a_shell_and_the_next_command_get_what_was_set(
         self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
