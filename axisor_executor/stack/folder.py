@@ -146,10 +146,11 @@ class StackFolder:
         Raises:
             AxisorError: it can't be read (``folder_unusable``).
         """
-        text = ""
-        with usable(self.environment_file), suppress(FileNotFoundError):
-            text = self.environment_file.read_text(encoding="utf-8")
-        words = shlex.split(text)
+        with usable(self.environment_file):
+            try:
+                words = shlex.split(self.environment_file.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                return {}
         found = dict(word.split("=", 1) for word in words if word != "export")
         return {**found, "ENCRYPTION_KEY": self.encryption_key()} if self.has_key else found
 
