@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.common import current_millis, dq_name
+from dramatiq.common import current_millis, dq_name, xq_name
 from dramatiq.middleware import CurrentMessage, Middleware
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, ResponseError
@@ -27,7 +27,7 @@ from axisor_executor.automation import Lane
 from axisor_executor.consumer import LaneConsumer
 from axisor_executor.lanes import ACTORS
 from axisor_executor.observe.logs import say
-from axisor_executor.queue_script import HELD, MOST_IN_A_TURN, PUT, PUT_BACK, REVIVE, TURN, Keys
+from axisor_executor.queue_script import DROP, HELD, MOST_IN_A_TURN, PUT, PUT_BACK, REVIVE, TURN, Keys
 from axisor_executor.redis_client import QUEUE_ERRORS, SOCKET_TIMEOUT_SECONDS, Client
 from axisor_executor.settings import Settings
 from axisor_executor.taken import Taken
@@ -103,6 +103,18 @@ class LaneBroker(RedisBroker):
     def do_requeue(self, queue_name: str, *message_ids: str | bytes) -> None:
         """Put messages that this process has taken back to the head of their queue, and ring."""
         PUT_BACK.run(self.client, self.keys(queue_name), *message_ids)
+
+    def do_nack(self, queue_name: str, message_id: str | bytes) -> None:
+        """Make a message that this process has taken a dead letter."""
+        keys, letters = self.keys(queue_name), f"{self.namespace}:{xq_name(queue_name)}"
+        DROP.run(
+            self.client, (keys.messages, keys.taken, letters, f"{letters}.msgs"), message_id, str(current_millis())
+        )
+
+    def do_qsize(self, queue_name: str) -> int:
+        """Return how many messages a queue holds, delayed ones and those being worked on included."""
+        client: Any = self.client
+        return sum(int(client.hlen(self.keys(name).messages)) for name in (queue_name, dq_name(queue_name)))
 
     def turn(
         self, queue_name: str, room: int, *, bell_seconds: float = 0.0, consumer: LaneConsumer | None = None
@@ -310,11 +322,21 @@ class Queue:
         self.broker.client.set(self._marker, self._run_id())
 
     def _run_id(self) -> bytes:
+        # Where Redis does not tell it, or a proxy in front of it, the marker tells a wiped Redis only.
+        return str(self.server().get("run_id", "unknown")).encode()
+
+    def server(self) -> dict[str, Any]:
+        """Return what Redis tells of itself; nothing to a user who may not ask, since INFO counts as dangerous.
+
+        Raises:
+            redis.RedisError, OSError: it is away, or refuses for another reason.
+        """
         client: Any = self.broker.client
         try:
-            return str(client.info("server")["run_id"]).encode()
-        except NoPermissionError:  # INFO counts as dangerous; then the marker tells a wiped Redis only
-            return b"unknown"
+            told: dict[str, Any] = client.info("server")
+        except NoPermissionError:
+            return {}
+        return told
 
     def revive(self) -> None:
         """Put back at once what dead workers had taken (Dramatiq does so only now and then, by chance)."""
@@ -325,7 +347,7 @@ class Queue:
 
     def sizes(self) -> dict[str, int]:
         """Return how many messages each lane's queue holds, those being worked on included."""
-        return {lane: int(self.broker.do_qsize(lane)) for lane in ACTORS}
+        return {lane: self.broker.do_qsize(lane) for lane in ACTORS}
 
     def close(self) -> None:
         """Close the connections."""

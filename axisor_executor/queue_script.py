@@ -114,6 +114,22 @@ redis.pcall('LTRIM', bell, 0, {MOST_TOKENS} - 1)
 """)
 """Put back what a worker has taken and not begun, and ring. Arguments: the ids, in their order."""
 
+# It begins by removing something, see TURN.
+DROP = Script(f"""{NOW}
+local messages, taken, letters, contents = unpack(KEYS)
+local message = redis.call('SREM', taken, ARGV[1]) == 1 and redis.call('HGET', messages, ARGV[1])
+if message then
+    redis.call('HDEL', messages, ARGV[1])
+    redis.call('ZADD', letters, now(ARGV[2]), ARGV[1])
+    redis.call('HSET', contents, ARGV[1], message)
+end
+""")
+"""Make a message that a worker has taken a dead letter.
+
+The keys are those of the queue's messages, of what the worker has taken, and of the dead letters: their ids by time,
+and what was in them. Arguments: its id, the worker's time (milliseconds since 1970, for ``now``).
+"""
+
 # It begins by removing something, see TURN; and it is refused by a replica even where nobody is dead.
 REVIVE = Script(f"""{NOW}
 local namespace, time = ARGV[1], now(ARGV[2])

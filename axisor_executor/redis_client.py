@@ -42,7 +42,8 @@ class _Packer(HiredisRespSerializer):
 def _introduce(connection: Any) -> None:
     """Do what comes first on each connection. The password is part of it, and no refusal may quote it."""
     try:
-        connection.on_connect()
+        # Without a check of its health: where Redis hangs, that connects anew, which comes back to here, and so on.
+        connection.on_connect_check_health(check_health=False)
     except RedisError as refusal:
         refusal.args = (str(refusal).partition(_QUOTED)[0],)
         raise

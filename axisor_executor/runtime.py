@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from axisor_executor.broker import Queue
 from axisor_executor.credentials import Vault
+from axisor_executor.errors import SettingsError
 from axisor_executor.executor import Executor
 from axisor_executor.intake import Intake
 from axisor_executor.limits.breaker import Breakers
@@ -197,20 +198,34 @@ class Runtime:
 
 _current: Runtime | None = None
 _owner = 0
+_was_given = False
 _lock = threading.Lock()
 
 
 def current() -> Runtime:
-    """Return this process's runtime, made from the environment at first use (anew after a fork)."""
+    """Return this process's runtime, made from the environment at first use (anew after a fork).
+
+    Raises:
+        SettingsError: the environment is wrong; or this process was forked from one that was given its runtime.
+    """
     global _current, _owner
     with _lock:
         if _current is None or _owner != os.getpid():
+            if _was_given:  # the environment may name another database
+                raise SettingsError(
+                    "this process was forked from one that was given its runtime with runtime.use(); "
+                    "call runtime.use() with one of its own here, too"
+                )
             _current, _owner = Runtime(), os.getpid()
         return _current
 
 
 def use(runtime: Runtime | None) -> None:
-    """Make ``runtime`` this process's (an application's own settings, a test's), or none."""
-    global _current, _owner
+    """Make ``runtime`` this process's (an application's own settings, a test's), or none.
+
+    It is not that of a process forked later, which can't have its connections: give that one a runtime of its own, in
+    a hook of whatever forks. Until then it has none, and one from the environment is no replacement.
+    """
+    global _current, _owner, _was_given
     with _lock:
-        _current, _owner = runtime, os.getpid()
+        _current, _owner, _was_given = runtime, os.getpid(), runtime is not None

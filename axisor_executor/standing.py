@@ -83,9 +83,11 @@ def lanes(storage: Storage) -> dict[str, dict[str, Any]]:
 
 
 def redis(queue: Queue) -> dict[str, Any]:
-    """Return whether Redis answers, its version, and how many messages each lane's queue holds."""
+    """Return whether Redis answers, its version, and how many messages each lane's queue holds.
+
+    ``version`` is ``None`` where Redis does not tell it to this user.
+    """
     try:
-        version = queue.broker.client.info("server").get("redis_version")
-        return {"ok": True, "version": version, "queues": queue.sizes()}
+        return {"ok": True, "version": queue.server().get("redis_version"), "queues": queue.sizes()}
     except QUEUE_ERRORS as error:
         return {"ok": False, "problem": f"can't be reached: {error}"}

@@ -177,5 +177,6 @@ def _more(state: dict[str, Any]) -> str:
         return f": [red]{plain(state['problem'])}[/]"
     if "queues" in state:
         sizes = ", ".join(f"{name} {size}" for name, size in state["queues"].items())
-        return f" (version {state['version']}); queues: {sizes}"
+        version = f" (version {state['version']})" if state["version"] else ""
+        return f"{version}; queues: {sizes}"
     return f" (schema {state['newestSchema']})"

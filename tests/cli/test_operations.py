@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis
 
+from axisor_executor.embedded import PrivateRedis
 from tests.cli.conftest import Commands
 from tests.harness.world import World
 
@@ -75,6 +77,16 @@ def test_status_while_something_is_away(commands: Commands) -> None:
     found = commands.json("status", code=1, DATABASE_URL=away)
     assert (found["database"]["ok"], found["redis"]["ok"]) == (False, True)
     assert "canary-word" not in commands("status", code=1, DATABASE_URL=away).output
+
+
+def test_status_of_a_redis_that_does_not_tell_its_version(commands: Commands, own_redis: PrivateRedis) -> None:
+    with redis.Redis.from_url(own_redis.url) as admin:
+        admin.acl_setuser("default", enabled=True, nopass=True, keys=["*"], categories=["+@all", "-@dangerous"])
+    found = commands.json("status", REDIS_URL=own_redis.url)["redis"]
+    assert (found["ok"], found["version"], found["queues"]) == (True, None, {"protect": 0, "default": 0})
+    told = commands("status", REDIS_URL=own_redis.url).stdout
+    assert "✅ Redis" in told
+    assert "None" not in told
 
 
 def test_status_before_init(empty: Commands) -> None:

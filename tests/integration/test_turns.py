@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from dramatiq import Message
+from dramatiq.brokers import redis as dramatiq_redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
 from redis.exceptions import ResponseError
@@ -271,6 +272,27 @@ def test_a_worker_whose_clock_is_off_is_neither_dead_nor_immortal(
     client.zincrby(f"{PREFIX}:__heartbeats__", silent, other.broker_id)
     queue.revive()
     assert ids(queue.broker.turn(LANE, 1)) == ["execution"]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("ask", ["a dead letter", "sizes"])
+def test_nor_does_anything_else_show_it_by_its_own_clock(
+    queue: Queue, client: Any, monkeypatch: pytest.MonkeyPatch, hours: int, ask: str
+) -> None:
+    off = lambda: current_millis() + hours * 3_600_000  # noqa: E731  in the place of a function
+    monkeypatch.setattr(broker, "current_millis", off)
+    monkeypatch.setattr(dramatiq_redis, "current_millis", off)
+    queue.announce("execution", LANE)
+    (message,) = queue.broker.turn(LANE, 1)
+    if ask == "sizes":
+        assert queue.sizes() == {"protect": 0, "default": 1}, "what is being worked on is there once"
+    else:
+        queue.broker.consume(LANE, prefetch=1, timeout=10).nack(message)
+        assert left(client) == NOTHING
+        assert client.zscore(f"{PREFIX}:{LANE}.XQ", id_of(message)) == pytest.approx(current_millis(), abs=60_000)
+        assert client.hkeys(f"{PREFIX}:{LANE}.XQ.msgs") == [id_of(message)]
+    shown = client.zscore(f"{PREFIX}:__heartbeats__", queue.broker.broker_id)
+    assert shown == pytest.approx(current_millis(), abs=60_000)
 
 
 def test_where_redis_does_not_tell_its_time_the_workers_does(make: MakeQueue, own_redis: PrivateRedis) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from axisor_executor.embedded import PrivateRedis
 from axisor_executor.errors import PluginError, Unavailable
 from axisor_executor.limits.breaker import AccountRef, PluginRef
@@ -126,6 +128,18 @@ def test_without_redis_it_is_unhealthy_and_jobs_are_taken_all_the_same(world: Wo
         assert answer.json()["problems"] == ["Redis can't be reached: jobs are taken, and carried out when it is back"]
         assert answer.json()["lanes"]["default"]["messages"] is None
         assert admin("POST", "/api/automation/execute", json=world.job("auto789")).status_code == 202
+
+
+def test_a_redis_that_does_not_tell_its_version_is_healthy(world: World, own_redis: PrivateRedis) -> None:
+    with redis.Redis.from_url(own_redis.url) as own:
+        own.acl_setuser("default", enabled=True, nopass=True, keys=["*"], categories=["+@all", "-@dangerous"])
+    world.restart(redis_url=own_redis.url)
+    worker_row(world)
+    with client_of(world) as admin:
+        found = admin.get(PATH)
+    assert (found["status"], found["problems"]) == ("healthy", [])
+    assert found["redis"] == {"ok": True, "version": None}
+    assert found["lanes"]["default"]["messages"] == 0
 
 
 def test_without_the_database_every_answer_is_an_error(world: World) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
+from axisor_executor import runtime as runtimes
+from axisor_executor.errors import SettingsError
 from axisor_executor.executor import Executor
 from axisor_executor.plugins import load
 from axisor_executor.runtime import Runtime
@@ -70,3 +73,62 @@ def test_a_part_that_can_not_be_made_is_tried_again(runtime: Runtime, monkeypatc
             with pytest.raises(ZeroDivisionError):
                 _ = runtime.executor
     assert runtime.executor is runtime.executor
+
+
+@pytest.fixture
+def none_given() -> Iterator[None]:
+    """No runtime in use, before and after."""
+    runtimes.use(None)
+    yield
+    runtimes.use(None)
+
+
+def in_a_child(tell: Callable[[], str]) -> str:
+    """Return what is told by a process that is forked from this one."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover  another process
+        try:
+            os.write(writes, tell().encode())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as told:
+        answer = told.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return answer
+
+
+@pytest.mark.usefixtures("none_given")
+class TestAfterAFork:
+    def url_in_use(self) -> str:
+        try:
+            return runtimes.current().settings.require_database()
+        except SettingsError as error:
+            return error.message
+
+    def test_another_database_is_not_taken_for_the_one_that_was_given(
+        self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", "sqlite:///another.db")
+        runtimes.use(runtime)
+        assert "call runtime.use()" in in_a_child(self.url_in_use)
+        assert runtimes.current() is runtime
+
+    def test_it_may_be_given_one_of_its_own(self, runtime: Runtime) -> None:
+        runtimes.use(runtime)
+
+        def give_and_tell() -> str:
+            runtimes.use(Runtime(runtime.settings))
+            return self.url_in_use()
+
+        assert in_a_child(give_and_tell) == runtime.settings.database_url
+
+    def test_one_from_the_environment_is_made_anew(self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", sqlite_url)
+        mine = runtimes.current()
+
+        def tell() -> str:
+            return f"{self.url_in_use()} {runtimes.current() is mine}"
+
+        assert in_a_child(tell) == f"{sqlite_url} False"
