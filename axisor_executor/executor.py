@@ -206,7 +206,7 @@ class Run:
         except (Suspend, LeaseLost, StorageError, *BROKEN):
             raise
         except Exception as error:  # noqa: BLE001  what is stored, or was answered, would break every further run, too
-            return self._untellable(self._crashed(error))
+            return self._untellable(error if isinstance(error, AxisorError) else self._crashed(error))
 
     def _try(self) -> Ended:
         """Carry the execution out, and turn what goes wrong into its end or its next try."""

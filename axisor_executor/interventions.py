@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from axisor_executor.automation import OpenPosition
 from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.observe.logs import say
 from axisor_executor.run import result as results
@@ -21,14 +22,15 @@ _BY_HAND = {"status": 400, "code": "resolved_by_hand", "message": "a person look
 def retry(storage: Storage, execution_id: str, *, max_age_seconds: float) -> Execution:
     """Put an ended execution back on the queue's side of the ledger, with all its tries and a fresh deadline.
 
-    What is not known is reconciled first; a remainder that was not reopened is reopened (within its slippage bound);
-    what took effect is never done again; the rest is decided anew.
+    What is not known is reconciled first; a remainder that was not reopened is reopened (within its slippage bound),
+    and the steps behind it are done; what took effect is never done again. Where something is not known or a remainder
+    is owed, groups that failed stay so, and the next retry decides them anew; else all that is left is decided anew.
 
     Raises:
         NotFound: there is no such execution.
         InvalidJob: it is not over, or there is nothing to try again (400, ``not_retryable``).
     """
-    with storage.write():
+    with storage.write(durable=True):
         found = _get(storage, execution_id)
         if found.status not in RETRYABLE:
             raise InvalidJob(f"Execution {found.id} is {found.status}: nothing to try again", code="not_retryable")
@@ -54,19 +56,28 @@ def resolve(
         storage: the database.
         execution_id: an execution that is ``uncertain``.
         verdict: whether its unknown action took effect on the exchange.
-        trade_id: the trade that an unknown entry opened, if it was executed and its id is known.
+        trade_id: the trade that the unknown entry (or reopen) opened, if it was executed and its id is known.
 
     Raises:
         NotFound: there is no such execution.
-        InvalidJob: it is not uncertain (400, ``not_uncertain``).
+        InvalidJob: it is not uncertain (400, ``not_uncertain``), or a trade is named and there is not exactly one
+            unknown entry that was executed (400, ``not_one_entry``).
     """
-    with storage.write():
+    with storage.write(durable=True):
         found = _get(storage, execution_id)
         if found.status != "uncertain" or found.plan is None:
             raise InvalidJob(f"Execution {found.id} is {found.status}, not uncertain", code="not_uncertain")
-        for action in actions.of(storage, found.id):
+        ledger = actions.of(storage, found.id)
+        opened = [one for one in ledger if one.is_unsettled and isinstance(one.action, OpenPosition)]
+        if trade_id is not None and (verdict != "executed" or len(opened) != 1):
+            raise InvalidJob(
+                f"Of what is unknown of execution {found.id}, {len(opened)} actions open a trade: a trade can be named "
+                "where exactly one does, and was executed",
+                code="not_one_entry",
+            )
+        for action in ledger:
             if action.is_unsettled and verdict == "executed":
-                actions.settle(storage, action, "confirmed", new_trade_id=trade_id)
+                actions.settle(storage, action, "confirmed", new_trade_id=trade_id if action in opened else None)
             elif action.is_unsettled:
                 actions.settle(storage, action, "rejected", error=_BY_HAND)
             elif action.status == "planned":
@@ -80,12 +91,12 @@ def resolve(
 
 
 def _owed(storage: Storage, found: Execution) -> list[LedgerAction]:
-    """Return the reopens that a half-done reduce still owes."""
+    """Return what half-done reduces still owe and is not planned any more: reopens, and steps behind them."""
     if found.plan is None or found.plan["decision"] != "act":
         return []
     _, outcomes = merged_outcomes(storage, found)
-    last = [outcome.steps[-1] for outcome in outcomes if outcome.is_half_done]
-    return [step for step in last if step.status == "rejected"]
+    half_done = [outcome for outcome in outcomes if outcome.is_half_done]
+    return [step for outcome in half_done for step in outcome.steps if step.status == "rejected"]
 
 
 def _get(storage: Storage, execution_id: str) -> Execution:

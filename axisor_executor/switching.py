@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from axisor_executor.errors import InvalidJob
+from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.observe.logs import say
-from axisor_executor.storage import accounts, actions, history, switches
-from axisor_executor.storage.actions import ActionStatus, LedgerAction
+from axisor_executor.storage import account_rows, accounts, history, switches
+from axisor_executor.storage.actions import ActionStatus
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.history import Out
 from axisor_executor.storage.switches import Mode, Scope
 
 _POLL_SECONDS = 0.05
@@ -25,7 +26,7 @@ class Paused:
     ``scope_id``: the id of what is paused, as its row has it.
     """
 
-    already_out: tuple[LedgerAction, ...]
+    already_out: tuple[Out, ...]
     scope_id: str = ""
 
 
@@ -45,26 +46,28 @@ def pause(
 
     Raises:
         InvalidJob: a scope other than ``all`` needs an id (400, ``invalid_scope``).
+        NotFound: as :func:`known_id`; nothing was paused.
         StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``): the switch may
             be set by now. Pause again.
     """
     if (scope == "all") != (scope_id == ""):
         raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
     with storage.explained(), storage.connection():
-        scope_id = _as_stored(storage, scope, scope_id)
+        scope_id = known_id(storage, scope, scope_id)
         switches.put(storage, scope, scope_id, mode, reason)
         out = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
         while any(_may_leave(action, storage, window_seconds) for action in _sending(storage, scope, scope_id, mode)):
             time.sleep(_POLL_SECONDS)
-        seen = {(action.execution_id, action.seq) for action in out}
-        now = [action for one in sorted({key[0] for key in seen}) for action in actions.of(storage, one)]
+        out = history.as_now(storage, out)
     where = scope if scope == "all" else f"{scope} {scope_id}"
     say.info(f"Switch set: {where} is {mode}", mark="⏸️")
-    return Paused(tuple(action for action in now if (action.execution_id, action.seq) in seen), scope_id)
+    return Paused(tuple(out), scope_id)
 
 
 def resume(storage: Storage, scope: Scope, scope_id: str = "") -> bool:
     """Take a switch away; what waited for it goes on at once. Return whether it was set.
+
+    It may be that of an account or automation that is not there any more.
 
     Raises:
         StorageError: as :func:`pause`; resume again.
@@ -76,16 +79,33 @@ def resume(storage: Storage, scope: Scope, scope_id: str = "") -> bool:
     return removed
 
 
+def known_id(storage: Storage, scope: Scope, scope_id: str) -> str:
+    """Return the id of what a switch may be set for, as its row has it: one for what is not there holds nothing back.
+
+    What is left of an automation that was deleted can be paused with its account.
+
+    Raises:
+        NotFound: there is no such exchange, account or automation (``scope_not_found``).
+    """
+    if scope == "exchange" and account_rows.exchange_id(storage, scope_id) is None:
+        slugs = ", ".join(account_rows.exchange_slugs(storage)) or "none"
+        raise NotFound(f"no exchange is called {scope_id!r}; there are: {slugs}", code="scope_not_found")
+    find = {"account": accounts.account, "automation": accounts.automation}.get(scope)
+    if find is not None and find(storage, scope_id) is None:
+        raise NotFound(f"{scope.capitalize()} {scope_id} not found", code="scope_not_found")
+    return _as_stored(storage, scope, scope_id)
+
+
 def _as_stored(storage: Storage, scope: Scope, scope_id: str) -> str:
     return accounts.as_stored(storage, scope, scope_id) if scope in ("account", "automation") else scope_id
 
 
-def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[LedgerAction]:
+def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[Out]:
     sending = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=_SENDING)
-    return [action for action in sending if mode == "paused" or not action.action.risk_reducing]
+    return [action for action in sending if mode == "paused" or not action.risk_reducing]
 
 
-def _may_leave(action: LedgerAction, storage: Storage, window_seconds: float) -> bool:
+def _may_leave(action: Out, storage: Storage, window_seconds: float) -> bool:
     """Whether a request that was committed may still be on its way: by the database's clock, which wrote both."""
     assert action.sent_at is not None
     return (storage.now() - action.sent_at).total_seconds() <= window_seconds + CLOCK_TOLERANCE_SECONDS

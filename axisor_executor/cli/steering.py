@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from axisor_executor.runtime import Runtime
-    from axisor_executor.storage.actions import LedgerAction
+    from axisor_executor.storage.history import Out
     from axisor_executor.storage.switches import Scope
 
 
@@ -38,25 +38,19 @@ def _scope(everything: bool, exchange: str | None, account: str | None, automati
 
 
 def _whole_id(parts: Runtime, scope: Scope, given: str) -> str:
-    """Return the id that ``given`` means: a switch on one that is not there would hold nothing back.
+    """Return the id that ``given`` means.
 
     Raises:
         NotFound, AxisorError: there is none, or there are several that begin so.
     """
-    from axisor_executor import accounts, automations
-    from axisor_executor.errors import NotFound
-    from axisor_executor.storage import account_rows
+    from axisor_executor import accounts, automations, switching
 
     if scope == "account":
         return accounts.find(parts, given).account.id
     if scope == "automation":
         return automations.find(parts, given).automation.id
-    if scope == "exchange":
-        with parts.storage.connection():
-            if account_rows.exchange_id(parts.storage, given) is None:
-                slugs = ", ".join(account_rows.exchange_slugs(parts.storage)) or "none"
-                raise NotFound(f"no exchange is called {given!r}; there are: {slugs}", code="scope_not_found")
-    return given
+    with parts.storage.connection():
+        return switching.known_id(parts.storage, scope, given)
 
 
 @click.command()
@@ -131,7 +125,8 @@ def resume(everything: bool, exchange: str | None, account: str | None, automati
 def retry(execution_id: str) -> None:
     """Try an execution again that failed, expired, was cancelled or is uncertain.
 
-    What is not known is reconciled first, what took effect is never done again, the rest is decided anew.
+    What is not known is reconciled first, a remainder that was not reopened is reopened, and what took effect is never
+    done again. Where there is nothing of the first two, the rest is decided anew; else the next retry does that.
 
     \b
     Example:
@@ -184,12 +179,12 @@ def resolve(execution_id: str, executed: bool, not_executed: bool, trade: str | 
         click.echo(f"Execution {found.id} is {result['status']} now.")
 
 
-def _out(action: LedgerAction) -> dict[str, str | None]:
+def _out(action: Out) -> dict[str, str | None]:
     return {
         "executionId": action.execution_id,
         "accountId": action.account_id,
-        "action": action.action.kind,
-        "tradeId": action.action.target,
+        "action": action.kind,
+        "tradeId": action.trade_id,
         "status": action.status,
     }
 

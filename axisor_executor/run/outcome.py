@@ -133,7 +133,7 @@ def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerActi
     if all(action.plan_version == run.plan_version for action in ledger):
         return []
     plans = {
-        stored["version"]: Act.from_dict(stored)
+        stored["version"]: _plan_of(run, stored)
         for stored in executions.old_plans(storage, run.id)
         if stored["decision"] == "act" and stored["version"] < run.plan_version
     }
@@ -175,7 +175,14 @@ def present_plan(run: Execution) -> Act:
     """Return the plan that is followed now; one without groups where there is none."""
     if run.plan is None or run.plan["decision"] != "act":
         return Act(groups=(), action=str(run.job.get("action") or run.automation_type), lists_trades=True)
-    return Act.from_dict(run.plan)
+    return _plan_of(run, run.plan)
+
+
+def _plan_of(run: Execution, stored: Mapping[str, Any]) -> Act:
+    try:
+        return Act.from_dict(stored)
+    except actions.UNREADABLE as error:
+        raise actions.unreadable(run.id, error) from None
 
 
 def merged_outcomes(storage: Storage, run: Execution) -> tuple[Act, list[GroupOutcome]]:

@@ -142,7 +142,8 @@ def show_execution(execution_id: ExecutionId, token: Reader, parts: PartsOf) -> 
 def retry_execution(execution_id: ExecutionId, token: Operator, parts: PartsOf) -> Json:
     """Try an execution again that failed, expired, was cancelled or is uncertain.
 
-    What is not known is reconciled first, what took effect is never done again, the rest is decided anew.
+    What is not known is reconciled first, a remainder that was not reopened is reopened, and what took effect is never
+    done again. Where there is nothing of the first two, the rest is decided anew; else the next retry does that.
     """
     with parts.storage.connection():
         found = _own(parts, token, execution_id)

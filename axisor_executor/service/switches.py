@@ -71,7 +71,7 @@ async def pause(request: Request, token: Operator, parts: PartsOf) -> shapes.Pau
 
     def set_it() -> switching.Paused:
         with parts.storage.connection():
-            _check(parts.storage, token, body.scope, body.id, must_exist=True)
+            _check(parts.storage, token, body.scope, body.id)
             return switching.pause(
                 parts.storage,
                 body.scope,
@@ -90,8 +90,8 @@ async def pause(request: Request, token: Operator, parts: PartsOf) -> shapes.Pau
             shapes.AlreadyOut(
                 execution_id=one.execution_id,
                 account_id=one.account_id,
-                action=one.action.kind,
-                trade_id=one.action.target,
+                action=one.kind,
+                trade_id=one.trade_id,
                 status=one.status,
             )
             for one in paused.already_out
@@ -103,33 +103,25 @@ async def pause(request: Request, token: Operator, parts: PartsOf) -> shapes.Pau
 def resume(token: Operator, parts: PartsOf, query: Annotated[Which, Query()]) -> shapes.Resumed:
     """Take a switch away; what waited for it goes on at once. One that is not set is no error."""
     with parts.storage.connection():
-        _check(parts.storage, token, query.scope, query.id, must_exist=False)
+        _check(parts.storage, token, query.scope, query.id)
         return shapes.Resumed(removed=switching.resume(parts.storage, query.scope, query.id or ""))
 
 
-def _check(storage: Storage, token: Token, scope: Scope, scope_id: str | None, *, must_exist: bool) -> None:
-    """Refuse scopes that make no sense, that are not there, or that this token has no business in.
+def _check(storage: Storage, token: Token, scope: Scope, scope_id: str | None) -> None:
+    """Refuse scopes that make no sense, or that this token has no business in.
 
     Raises:
         InvalidJob: 400, ``invalid_scope``.
         AxisorError: 403, ``forbidden``: the scope concerns all users, the token one.
-        NotFound: ``scope_not_found``.
+        NotFound: ``scope_not_found``: it is not the token's user's.
     """
     if (scope == "all") != (scope_id is None):
         raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
     if scope_id is None or scope == "exchange":
         check_unbound(token)
-    if scope_id is None:
-        return
-    missing = NotFound(f"{scope.capitalize()} {scope_id} not found", code="scope_not_found")
-    if scope == "exchange":
-        known = storage.one("SELECT 1 FROM exchanges WHERE slug = ?", scope_id) is not None
     else:
-        owner = _owner(storage, scope, scope_id)
-        known = owner is not None
-        check_user(token, owner or "", missing)
-    if must_exist and not known:
-        raise missing
+        missing = NotFound(f"{scope.capitalize()} {scope_id} not found", code="scope_not_found")
+        check_user(token, _owner(storage, scope, scope_id) or "", missing)
 
 
 def _owner(storage: Storage, scope: Scope, scope_id: str) -> str | None:

@@ -18,6 +18,8 @@ from axisor_executor.automation import (
     OpenPosition,
     action_from_dict,
 )
+from axisor_executor.errors import AxisorError
+from axisor_executor.observe.logs import message_of
 from axisor_executor.storage import executions, lineage
 from axisor_executor.storage.connection import Statement, Storage, must
 from axisor_executor.storage.executions import Execution
@@ -28,6 +30,8 @@ _UNSETTLED = "status NOT IN ('planned', 'confirmed', 'rejected', 'superseded')"
 that are unsettled, by their index, wherever it was last told that there are none."""
 ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
 
+UNREADABLE = (ValueError, TypeError, KeyError, ArithmeticError)
+"""What is raised by reading what this version does not know: a kind, a field, a value."""
 COLUMNS = (
     "execution_id, seq, plan_version, group_index, step_index, params, automation_id, account_id, status, "
     "timestamp_ms, baseline, exchange_user_id, key_fingerprint, client_id, answer, error, new_trade_id, sent_at, "
@@ -307,10 +311,25 @@ def deny(
     )
 
 
+def unreadable(execution_id: str, error: Exception) -> AxisorError:
+    """Return the error for what another version has written into the ledger, or a hand (500, ``ledger_unreadable``)."""
+    return AxisorError(
+        f"What the ledger has of execution {execution_id} can't be read by this version: {message_of(error)}",
+        code="ledger_unreadable",
+    )
+
+
 def action_of(row: tuple[Any, ...]) -> LedgerAction:
-    """Return the action in a row of :data:`COLUMNS`."""
+    """Return the action in a row of :data:`COLUMNS`.
+
+    Raises:
+        AxisorError: as :func:`unreadable` says.
+    """
     values = list(row)
-    values[5] = action_from_dict(document(values[5]))
+    try:
+        values[5] = action_from_dict(document(values[5]))
+    except UNREADABLE as error:
+        raise unreadable(values[0], error) from None
     for index in (10, 14, 15):
         values[index] = document(values[index])
     values[17] = maybe_instant(values[17])

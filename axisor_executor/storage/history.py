@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from axisor_executor.automation import CloseCrossPosition, ClosePosition
+from axisor_executor.automation.actions import ACTIONS
 from axisor_executor.storage import horizon, switches
 from axisor_executor.storage.actions import COLUMNS, ActionStatus, LedgerAction, action_of
 from axisor_executor.storage.connection import Storage
-from axisor_executor.storage.values import document
+from axisor_executor.storage.values import document, maybe_instant
 
 _SAME_HOUR_MS = 3_600_000
+_OUT = "execution_id, seq, account_id, kind, trade_id, status, sent_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A sent action as its row names it: nothing of it has to be understood, so one of any later version is shown too.
+
+    ``kind`` is the imperative name, or what its row has where this version does not know it.
+    """
+
+    execution_id: str
+    seq: int
+    account_id: str
+    kind: str
+    trade_id: str | None
+    status: ActionStatus
+    sent_at: datetime | None
+    risk_reducing: bool
+    """Whether it is known to reduce risk."""
 
 
 def closed_by_another(storage: Storage, sent: LedgerAction) -> bool:
@@ -44,7 +67,7 @@ def cross_order_of_another(storage: Storage, sent: LedgerAction, order_id: str) 
 
 def unsettled(
     storage: Storage, *, scope: switches.Scope, scope_id: str, statuses: Collection[ActionStatus]
-) -> list[LedgerAction]:
+) -> list[Out]:
     """Return the actions of these statuses in a switch's scope, oldest first."""
     where = {
         "all": "'' = ?",
@@ -54,11 +77,17 @@ def unsettled(
     }[scope]
     marks = ",".join("?" * len(statuses))
     rows = storage.rows(
-        f"SELECT {COLUMNS} FROM axisor_actions WHERE status IN ({marks}) AND {where} ORDER BY sent_at",  # noqa: S608
+        f"SELECT {_OUT} FROM axisor_actions WHERE status IN ({marks}) AND {where} ORDER BY sent_at",  # noqa: S608
         *statuses,
         scope_id,
     )
-    return [action_of(row) for row in rows]
+    return [_out(row) for row in rows]
+
+
+def as_now(storage: Storage, seen: Iterable[Out]) -> list[Out]:
+    """Return the same actions as they stand now."""
+    sql = f"SELECT {_OUT} FROM axisor_actions WHERE execution_id = ? AND seq = ?"  # noqa: S608
+    return [_out(row) for one in seen for row in storage.rows(sql, one.execution_id, one.seq)]
 
 
 def recent(
@@ -104,3 +133,18 @@ def opened_by(
             )
             found.update(candidates[row[0]] for row in rows)
     return found
+
+
+def _out(row: tuple[Any, ...]) -> Out:
+    execution_id, seq, account_id, kind, trade_id, status, sent_at = row
+    known = ACTIONS.get(kind)
+    return Out(
+        execution_id,
+        seq,
+        account_id,
+        known.kind if known else kind,
+        trade_id,
+        status,
+        maybe_instant(sent_at),
+        risk_reducing=known is not None and known.risk_reducing,
+    )

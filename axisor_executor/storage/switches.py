@@ -32,7 +32,7 @@ def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str |
 
     One that is set already keeps its reason, unless another one is given.
     """
-    with storage.write():
+    with storage.write(durable=True):
         if not storage.is_sqlite:
             storage.run("SET LOCAL lock_timeout = '15s'")  # longer than a frozen sender may hold it
             storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
@@ -49,7 +49,7 @@ def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str |
 
 def remove(storage: Storage, scope: Scope, scope_id: str) -> bool:
     """Take a switch away; what waited for one is due at once. Return whether it was set."""
-    with storage.write():
+    with storage.write(durable=True):
         removed = storage.run("DELETE FROM axisor_switches WHERE scope = ? AND scope_id = ?", scope, scope_id)
         if removed:
             storage.run("UPDATE axisor_executions SET due_at = {now} WHERE status = 'waiting' AND wait_for = 'paused'")

@@ -70,7 +70,7 @@ def create(
             raise AxisorError(f"the {what} of a token must not be blank", code="invalid_request", status=400)
     token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     text = f"axisor_{token_id}_{secret}"
-    with storage.write():
+    with storage.write(durable=True):
         expires = storage.one("SELECT {later}", days * DAY) if days is not None else None
         storage.run(
             "INSERT INTO axisor_tokens (id, digest, name, scopes, user_id, created_at, expires_at) "
@@ -142,7 +142,7 @@ def revoke(storage: Storage, token_id: str) -> Token:
     Raises:
         NotFound: there is no such token.
     """
-    with storage.write():
+    with storage.write(durable=True):
         storage.run("UPDATE axisor_tokens SET revoked_at = {now} WHERE id = ? AND revoked_at IS NULL", token_id)
         return _get(storage, token_id)
 

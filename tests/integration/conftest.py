@@ -150,3 +150,28 @@ def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(database, "execute_sql", listening)
     return found
+
+
+@pytest.fixture
+def commits(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Whether commits wait for the disk (``on``), for each statement that changes something; by default they don't."""
+    found: list[str] = []
+    storage = world.storage
+    run = storage.run
+    kept = "PRAGMA synchronous" if storage.is_sqlite else "SELECT current_setting('synchronous_commit')"
+
+    def listening(sql: str, *params: Any) -> int:
+        touched = run(sql, *params)
+        if storage.database.in_transaction():
+            row = storage.one(kept)
+            assert row is not None
+            found.append({2: "on"}.get(row[0], row[0]))
+        return touched
+
+    with storage.connection():
+        if not storage.is_sqlite:
+            run("SET synchronous_commit TO off")
+        monkeypatch.setattr(storage, "run", listening)
+        yield found
+        if not storage.is_sqlite:
+            run("RESET synchronous_commit")

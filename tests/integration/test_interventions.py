@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from axisor_executor import api, interventions
-from axisor_executor.automation import Act, AddMargin, Group, OpenPosition, act
+from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, act
 from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage import actions
@@ -158,6 +158,43 @@ class TestRetry:
         assert world.trade(account, new)["quantity"] == 50
         assert world.run(guard(world, account, "close_position"), trade_id=old)["tradeId"] == new
 
+    @pytest.mark.parametrize("why", ["the reopen is refused", "a person has resolved the close"])
+    def test_and_the_steps_behind_it_are_carried_out(
+        self, world: World, account: Account, puppet: Puppet, why: str
+    ) -> None:
+        old, other = (world.open_trade(account) for _ in range(2))
+        reopen = OpenPosition("buy", 50, Decimal(10), replaces=old)
+        group = Group("halve", (ClosePosition(old), reopen, AddMargin(other, 100)), old)
+        puppet.decision = Act(groups=(group,), action="halve", lists_trades=False)
+        automation_id = world.automation(account, "puppet", CONFIG)
+        with world.changes() as changes:
+            if why == "the reopen is refused":
+                world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+                failed = str(world.run(automation_id)["executionId"])
+            else:
+                failed = make_uncertain(world, automation_id, fault="drop_after", route=CLOSING)
+                interventions.resolve(world.storage, failed, "executed")
+            assert retry(world, failed)["status"] == "completed"
+        assert changes.kinds == ["close", "open", "add_margin"]
+
+    def test_groups_that_failed_beside_it_are_decided_anew_by_the_next_retry(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        old, other = (world.open_trade(account) for _ in range(2))
+        reopen = OpenPosition("buy", 50, Decimal(10), replaces=old)
+        groups = Group("halve", (ClosePosition(old), reopen), old), Group("top_up", (AddMargin(other, 100),), other)
+        puppet.decision = Act(groups=groups, action="both", lists_trades=True)
+        for route in (OPENING, ADDING):
+            world.paper.add_fault("status_before", route=route, status=400, count=1)
+        told = []
+        with world.changes() as changes:
+            result = world.run(world.automation(account, "puppet", CONFIG))
+            for _ in range(2):
+                result = retry(world, result["executionId"])
+                told.append([one["status"] for one in result["trades"]])
+        assert told == [["completed", "failed"], ["completed", "completed"]]
+        assert changes.kinds == ["close", "open", "add_margin"]
+
     def test_but_not_in_a_market_that_ran_away(self, world: World, account: Account) -> None:
         old = world.open_trade(account)
         world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
@@ -254,6 +291,17 @@ class TestRetry:
         assert api.get_result(failed)["status"] == "completed"
 
 
+@pytest.mark.parametrize("verdict", [None, "executed", "not_executed"])
+def test_what_a_person_was_told_is_on_disk(world: World, entry: str, commits: list[str], verdict: Any) -> None:
+    uncertain = make_uncertain(world, entry, fault="drop_after")
+    commits.clear()
+    if verdict is None:
+        interventions.retry(world.storage, uncertain, max_age_seconds=300)
+    else:
+        interventions.resolve(world.storage, uncertain, verdict)
+    assert commits == ["on"] * len(commits) != []
+
+
 class TestResolve:
     @pytest.fixture
     def uncertain(self, world: World, entry: str) -> str:
@@ -269,6 +317,48 @@ class TestResolve:
         (action,) = world.actions(uncertain)
         assert (action.status, action.new_trade_id) == ("confirmed", trade["id"])
         assert changes.sent == []
+
+    def test_the_trade_is_that_of_the_entry_alone(self, world: World, account: Account, puppet: Puppet) -> None:
+        old = world.open_trade(account)
+        groups = Group("close", (ClosePosition(old),), old), Group("enter", (OpenPosition("buy", 100, Decimal(10)),))
+        puppet.decision = Act(groups=groups, action="both", lists_trades=True)
+        world.paper.add_fault("drop_after", route=OPENING, count=1)
+        automation_id = world.automation(account, "puppet", CONFIG)
+        uncertain = make_uncertain(world, automation_id, fault="drop_after", route=CLOSING)
+        interventions.resolve(world.storage, uncertain, "executed", trade_id="new")
+        assert [(one.status, one.new_trade_id) for one in world.actions(uncertain)] == [
+            ("confirmed", None),
+            ("confirmed", "new"),
+        ]
+
+    def refuses_a_trade(self, world: World, uncertain: str, verdict: Any = "executed") -> None:
+        before = (world.execution(uncertain), world.actions(uncertain))
+        with pytest.raises(InvalidJob) as caught:
+            interventions.resolve(world.storage, uncertain, verdict, trade_id="new")
+        assert (caught.value.status, caught.value.code) == (400, "not_one_entry")
+        assert (world.execution(uncertain), world.actions(uncertain)) == before
+
+    def test_no_trade_is_named_for_several(self, world: World, account: Account, puppet: Puppet) -> None:
+        trades = [world.open_trade(account) for _ in range(2)]
+        groups = tuple(
+            Group("halve", (ClosePosition(one), OpenPosition("buy", 50, Decimal(10), replaces=one)), one)
+            for one in trades
+        )
+        puppet.decision = Act(groups=groups, action="halve", lists_trades=True)
+        world.paper.add_fault("drop_before", route=OPENING, count=1)
+        automation_id = world.automation(account, "puppet", CONFIG)
+        uncertain = make_uncertain(world, automation_id, fault="drop_before", route=OPENING)
+        self.refuses_a_trade(world, uncertain)
+        assert interventions.resolve(world.storage, uncertain, "executed")["status"] == "completed"
+        assert world.storage.rows("SELECT * FROM axisor_trade_lineage") == []
+
+    def test_nor_for_what_opens_none(self, world: World, account: Account) -> None:
+        trade_id = world.open_trade(account)
+        close = guard(world, account, "close_position")
+        self.refuses_a_trade(world, make_uncertain(world, close, fault="drop_after", trade_id=trade_id))
+
+    def test_nor_for_what_was_not_executed(self, world: World, uncertain: str) -> None:
+        self.refuses_a_trade(world, uncertain, "not_executed")
 
     def test_not_executed(self, world: World, uncertain: str) -> None:
         result = interventions.resolve(world.storage, uncertain, "not_executed")

@@ -13,11 +13,11 @@ import psycopg2
 import pytest
 
 from axisor_executor.automation import AddMargin, CancelOrder, CashIn, OpenPosition, SetStopLoss, SetTakeProfit, act
-from axisor_executor.errors import InvalidJob
+from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.run import points
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage import connection, switches
-from axisor_executor.switching import Paused, pause, resume
+from axisor_executor.switching import CLOCK_TOLERANCE_SECONDS, Paused, pause, resume
 from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
@@ -90,7 +90,7 @@ class TestScopes:
     @pytest.mark.parametrize("scope", ["exchange", "account", "automation"])
     def test_what_is_outside_goes_on(self, world: World, account: Account, scope: Any) -> None:
         entry = world.automation(account, "auto_entry", ENTRY)
-        pause(world.storage, scope, "another")
+        switches.put(world.storage, scope, "another", "paused", None)
         assert world.run(entry)["status"] == "completed"
 
     def test_another_account_and_another_automation_go_on(self, world: World, account: Account) -> None:
@@ -125,6 +125,19 @@ class TestScopes:
             pause(world.storage, scope, id_)
         assert (caught.value.status, caught.value.code) == (400, "invalid_scope")
         assert switches.listed(world.storage) == []
+
+    @pytest.mark.parametrize("scope", ["exchange", "account", "automation"])
+    def test_what_is_not_there_is_not_paused(self, world: World, account: Account, scope: Any) -> None:
+        del account  # with it, the exchange is there
+        with pytest.raises(NotFound) as caught:
+            pause(world.storage, scope, "another")
+        assert (caught.value.status, caught.value.code) == (404, "scope_not_found")
+        assert switches.listed(world.storage) == []
+
+    def test_a_switch_is_on_disk_when_it_is_set_or_gone(self, world: World, commits: list[str]) -> None:
+        pause(world.storage, "all")
+        resume(world.storage, "all")
+        assert commits == ["on"] * len(commits) != []
 
     def test_resuming_what_is_not_paused_changes_nothing(self, world: World, account: Account) -> None:
         pause(world.storage, "all")
@@ -375,7 +388,7 @@ class TestReturnsWhenNothingCanLeave:
             go_on.set()
             (out,) = paused.result(20).already_out
             assert run.result(20)["status"] == "completed"
-        assert (out.status, out.action.kind, out.account_id) == ("confirmed", "open_position", account.id)
+        assert (out.status, out.kind, out.account_id) == ("confirmed", "open_position", account.id)
 
     def test_what_is_not_committed_yet_does_not_leave_and_is_not_waited_for(
         self, world: World, account: Account, pool: ThreadPoolExecutor
@@ -389,7 +402,7 @@ class TestReturnsWhenNothingCanLeave:
         assert changes.sent == []
 
     def test_a_slow_answer_is_waited_for(self, world: World, account: Account, pool: ThreadPoolExecutor) -> None:
-        world.paper.add_fault("latency", mutating=True, seconds=1.0, count=1)
+        world.paper.add_fault("latency", mutating=True, seconds=4.0, count=1)
         entry = world.automation(account, "auto_entry", ENTRY)
         sent = threading.Event()
         with at("sending", sent.set):
@@ -424,7 +437,7 @@ class TestReturnsWhenNothingCanLeave:
             paused = pool.submit(pause, world.storage, "all", window_seconds=30)
             self.wait_for_switch(world, paused)
             # As if the request had been committed 36 s ago: a window of 30 s, and 5 s for clocks that differ.
-            world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'sending'", -34)
+            world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'sending'", -30)
             assert not paused.done()
             world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'sending'", -36)
             (out,) = paused.result(20).already_out
@@ -459,3 +472,18 @@ class TestReturnsWhenNothingCanLeave:
         lost = world.run(world.automation(account, "auto_entry", ENTRY))
         (out,) = pause(world.storage, "all", window_seconds=600).already_out
         assert (out.execution_id, out.status) == (lost["executionId"], "unknown")
+
+    def test_one_that_this_version_can_not_read_is_listed_too(self, world: World, account: Account) -> None:
+        world.paper.add_fault("drop_before", mutating=True, count=1)
+        lost = world.run(world.automation(account, "auto_entry", ENTRY))["executionId"]
+        world.storage.run("UPDATE axisor_actions SET kind = 'Hedge', params = ?", {"kind": "Hedge"})
+        (out,) = pause(world.storage, "all", window_seconds=600).already_out
+        assert (out.execution_id, out.account_id, out.kind, out.status) == (lost, account.id, "Hedge", "unknown")
+
+    def test_and_it_is_waited_for_since_it_may_add_risk(self, world: World, account: Account) -> None:
+        world.paper.add_fault("drop_before", mutating=True, count=1)
+        world.run(world.automation(account, "auto_entry", ENTRY))
+        sql = "UPDATE axisor_actions SET kind = 'Hedge', params = ?, status = 'sending', sent_at = {later}"
+        world.storage.run(sql, {"kind": "Hedge"}, -CLOCK_TOLERANCE_SECONDS + 1)
+        (out,) = pause(world.storage, "all", mode="reduce_only", window_seconds=0).already_out
+        assert (world.storage.now() - out.sent_at).total_seconds() > CLOCK_TOLERANCE_SECONDS

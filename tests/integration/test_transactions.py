@@ -15,7 +15,7 @@ import pytest
 from axisor_executor.automation import Act, AddMargin, Group, act
 from axisor_executor.errors import Changed, Held
 from axisor_executor.run import points, send
-from axisor_executor.storage import accounts, actions, claiming, executions, sending
+from axisor_executor.storage import accounts, actions, claiming, executions, sending, tokens
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.plans import Plan
@@ -100,6 +100,12 @@ def test_what_is_read_behind_a_lock_is_as_it_is_then(postgres_url: str) -> None:
     with strict.write(durable=True):
         assert strict.one("SHOW transaction_isolation") == ("read committed",)
     strict.close()
+
+
+def test_a_token_is_on_disk_when_it_is_made_or_revoked(world: World, commits: list[str]) -> None:
+    _, made = tokens.create(world.storage, "one", ["read"])
+    tokens.revoke(world.storage, made.id)
+    assert commits == ["on", "on"]
 
 
 class TestSending:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from axisor_executor import interventions
 from axisor_executor.automation import OpenPosition, act, wait
-from axisor_executor.errors import Unavailable
+from axisor_executor.errors import AxisorError, Unavailable
 from axisor_executor.exchange.client import LNMarketsClient
 from axisor_executor.run.patience import LONGEST_ASKED_SECONDS
 from axisor_executor.settings import RetryPolicy
@@ -51,11 +52,12 @@ def odd_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 def of_another_version(storage: Storage, where: str, execution_id: str, plan: dict[str, Any]) -> None:
     """Let an action, or the plan, be one that a later version has written."""
     if where == "action":
-        storage.run("UPDATE axisor_actions SET params = ? WHERE execution_id = ?", {"kind": "x"}, execution_id)
+        params = {"kind": "HedgePosition"}
+        storage.run("UPDATE axisor_actions SET params = ? WHERE execution_id = ?", params, execution_id)
         return
     for group in plan["groups"]:
         for action in group["actions"]:
-            action["action"] = "HedgePosition"
+            action["kind"] = "HedgePosition"
     storage.run("UPDATE axisor_executions SET plan = ? WHERE id = ?", plan, execution_id)
 
 
@@ -77,7 +79,11 @@ def test_what_another_version_wrote_is_tried_again_and_then_uncertain(world: Wor
         assert to_its_end(world, lost) == ["waiting", "waiting", "uncertain"]
     assert changes.sent == []
     result = world.execution(lost).result or {}
-    assert result["error"]["code"] == "internal_error"
+    assert result["error"]["code"] == "ledger_unreadable"
+    assert "unknown action kind 'HedgePosition'" in result["error"]["message"]
+    with pytest.raises(AxisorError, match="can't be read by this version"):
+        interventions.retry(world.storage, lost, max_age_seconds=300)
+    assert world.execution(lost).status == "uncertain"
     assert world.alerts == ["uncertain_outcome"]
 
 

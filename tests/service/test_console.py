@@ -27,7 +27,7 @@ from axisor_executor.service.console.login import LOGINS_PER_MINUTE
 from axisor_executor.service.console.rendering import PAGE_HEADERS
 from axisor_executor.service.console.view import CHART_MINUTES
 from axisor_executor.service.gate import OPEN, SECURITY_HEADERS
-from axisor_executor.storage import series, sessions, tokens
+from axisor_executor.storage import series, sessions, switches, tokens
 from axisor_executor.storage.tokens import SCOPES, Scope
 from tests.harness.world import World
 from tests.integration.test_canaries import KEYS, PLAIN, Findings
@@ -324,7 +324,7 @@ class TestContents:
         taken = world.enqueue(job, NASTY)
         world.parts.executor.run(taken)
         switching.pause(world.storage, "account", account.id, reason=NASTY)
-        switching.pause(world.storage, "automation", NASTY)
+        switches.put(world.storage, "automation", NASTY, "paused", None)
         text, _ = tokens.create(world.storage, NASTY, SCOPES)
         inside.log_in(text)
         search = {"q": NASTY, "account": NASTY}
