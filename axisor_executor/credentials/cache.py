@@ -51,12 +51,6 @@ class CredentialCache:
         # A lock lives as long as someone loads or waits under it.
         self._loading: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
-    @property
-    def hit_rate(self) -> float:
-        """Return the share of answers, 0 to 1, that needed no load; 0 before the first."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
-
     def kept(self, user_id: str, account_id: str, mark: bytes) -> tuple[SecureCredentials, tuple[str, ...]] | None:
         """Return the credentials loaded from the row of exactly this ``mark``, and what is to be said of that row.
 

@@ -18,7 +18,6 @@ Network = Literal["mainnet", "signet", "paper", "other"]
 """``paper`` is any address on loopback; ``other`` a host of one's own (a gateway, a container), whose network only its
 operator knows."""
 
-MAINNET_URL = "https://api.lnmarkets.com/v3"
 SIGNET_URL = "https://api.signet.lnmarkets.com/v3"
 
 _DOMAIN = "lnmarkets.com"

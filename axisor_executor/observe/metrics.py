@@ -11,8 +11,6 @@ from typing import Literal, get_args
 from axisor_executor.observe.alerts import Kind
 from axisor_executor.observe.counting import Counter, Gauge, Histogram, Metric
 
-Where = Literal["decide", "observer"]
-HeldBack = Literal["rate", "circuit"]
 PutBack = Literal["due", "abandoned", "unsent", "overdue"]
 AlertOutcome = Literal["sent", "suppressed", "dropped"]
 

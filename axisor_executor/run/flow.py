@@ -62,10 +62,13 @@ class Suspend(Exception):
 def soonest(pauses: Sequence[Suspend]) -> Suspend:
     """Return the shortest of the waits of a run's groups: none waits for another. A try is spent if any spends one.
 
+    What is told of it is that a half-done group is held, where one is.
+
     Raises:
         ValueError: there is none.
     """
-    found = min(pauses, key=lambda pause: pause.seconds)
+    found = min(pauses, key=lambda pause: (not pause.holds_half_done, pause.seconds))
+    found.seconds = min(pause.seconds for pause in pauses)
     found.spends_try = any(pause.spends_try for pause in pauses)
     return found
 

@@ -9,10 +9,12 @@ from axisor_executor.errors import (
     AxisorError,
     Changed,
     CircuitOpen,
+    CredentialsError,
     Held,
     LeaseLost,
     OutcomeUnknown,
     Refused,
+    Rejected,
     StaleData,
     StorageError,
     Throttled,
@@ -121,6 +123,7 @@ class Follower:
         except (LeaseLost, StorageError, *BROKEN):
             raise
         except AxisorError as error:
+            _hold_behind(error, index)
             return self._deny(run, step, error)
         except Exception as error:  # noqa: BLE001  what goes wrong with one group must not be the end of the others
             name, account_id = acting.account.name, acting.account.id
@@ -136,6 +139,16 @@ class Follower:
 def _next_try_behind(error: AxisorError) -> float | None:
     """Return when a step behind the first is tried again; what others have changed is for the next job to decide on."""
     return None if error.code == "position_changed" else HELD_RETRY_SECONDS
+
+
+def _hold_behind(error: AxisorError, index: int) -> None:
+    """Hold a step behind the first whose account can't be read with its keys: that is no answer to the step itself.
+
+    Raises:
+        Suspend: that is so; the step is owed as long as it is due.
+    """
+    if index > 0 and isinstance(error, (Rejected, CredentialsError)):
+        raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=True) from None
 
 
 def is_overdue(storage: Storage, run: Execution, began: datetime) -> bool:

@@ -83,10 +83,12 @@ class Sender:
         what is confirmed, and sees to the commit: of what completes it, that is the commit of the end.
 
         Returns:
-            True: it was carried out, or rehearsed. False: someone else had closed the trade, nothing was left to do.
+            True: it was carried out, or rehearsed. False: it was refused (status ``rejected``), or someone else had
+            closed the trade and nothing was left to do (``superseded``).
 
         Raises:
-            Rejected, Refused, NotFound: definitely not done (status ``rejected``).
+            Refused, NotFound, Rejected, CredentialsError: what is read forbids it, or can't be read with these keys;
+                nothing was sent (status ``planned`` still).
             Throttled, CircuitOpen: held back, nothing was sent (status ``planned`` still).
             Unavailable: definitely not processed (status ``planned`` again).
             OutcomeUnknown: nobody knows (status ``unknown``).
@@ -161,7 +163,7 @@ class Sender:
                 actions.settle(self.storage, ready, "superseded", answer=shown(closed), error=ALREADY_CLOSED)
                 return False
             actions.settle(self.storage, ready, "rejected", error=error.as_dict())
-            raise
+            return False
         except Exception as error:  # noqa: BLE001  whatever a client trips over, the request may have left
             say.crash(f"The client failed on {ready.action.kind} for account {acting.account.name}")
             unknown = OutcomeUnknown(f"the client failed: {type(error).__name__}", account_id=acting.account.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,17 +69,13 @@ class Settler:
     def _settle_one(self, run: Execution, sent: LedgerAction) -> bool:
         """Judge one action and commit it; return whether nothing more is to be found out."""
         try:
-            verdict = self._look(sent)
+            verdict = self._judge(sent)
         except Unavailable as error:
             if not _too_old(sent):
                 raise
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         except AxisorError as error:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
-        if verdict.outcome == "executed" and self._closed_by_another(sent, verdict):
-            verdict = Verdict("superseded", "another execution closed it", verdict.evidence)
-        if verdict.outcome == "superseded":
-            verdict = _of_the_remainder(self.opener.storage, sent, verdict) or verdict
         if verdict.outcome == "unknown" and _too_old(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(
@@ -86,6 +83,12 @@ class Settler:
             mark="🔎",
         )
         return _commit(self.opener.storage, run, sent, verdict)
+
+    def _judge(self, sent: LedgerAction) -> Verdict:
+        verdict = self._look(sent)
+        if verdict.outcome == "executed" and self._closed_by_another(sent, verdict):
+            verdict = Verdict("superseded", "another execution closed it", verdict.evidence)
+        return self._of_the_remainder(sent, verdict) or verdict
 
     def _closed_by_another(self, sent: LedgerAction, verdict: Verdict) -> bool:
         if isinstance(sent.action, CloseCrossPosition) and isinstance(verdict.evidence, CrossOrder):
@@ -107,27 +110,55 @@ class Settler:
         )
         return judge(sent.action, sent.baseline or {}, observe(sent, acting), request, client_id=sent.client_id)
 
+    def _of_the_remainder(self, sent: LedgerAction, verdict: Verdict) -> Verdict | None:
+        """Judge what was for a trade that another execution has closed to reduce it; ``None`` for all else.
 
-def _of_the_remainder(storage: Storage, sent: LedgerAction, verdict: Verdict) -> Verdict | None:
-    """Judge what came to nothing because another execution has closed its trade to reduce it; ``None`` for all else.
-
-    It was meant for what is left of that trade, on which it is decided again. Nothing can come of the request itself
-    any more, however long it lives: the trade that it names is gone.
-    """
-    action, trade = sent.action, verdict.evidence
-    if not isinstance(action, (ClosePosition, SetStopLoss, SetTakeProfit)):
-        return None
-    if not isinstance(trade, Trade) or trade.state != "closed":
-        return None
-    # Two reduces of a trade, both of whose closes are not known, would wait for each other.
-    for_certain = isinstance(action, ClosePosition)
-    owing = lineage.unresolved(storage, sent.account_id, trade.id, but=sent.execution_id, for_certain=for_certain)
-    if owing is not None:
-        return Verdict("unknown", f"what execution {owing} makes of the trade's remainder is not known yet", trade)
-    now = lineage.current_id(storage, sent.account_id, trade.id)
-    if now != trade.id:
+        It was meant for what is left of that trade: what came to nothing is decided again on it, and so is a level that
+        it was opened without. Nothing can come of the request itself any more, however long it lives: the trade that it
+        names is gone.
+        """
+        storage, action, trade = self.opener.storage, sent.action, verdict.evidence
+        is_level = isinstance(action, (SetStopLoss, SetTakeProfit))
+        if verdict.outcome != "superseded" and not (is_level and verdict.outcome == "executed"):
+            return None
+        if not (is_level or isinstance(action, ClosePosition)):
+            return None
+        if not isinstance(trade, Trade) or trade.state != "closed":
+            return None
+        # Two reduces of a trade, both of whose closes are not known, would wait for each other.
+        owing = lineage.unresolved(storage, sent.account_id, trade.id, but=sent.execution_id, for_certain=not is_level)
+        if owing is not None:
+            return Verdict("unknown", f"what execution {owing} makes of the trade's remainder is not known yet", trade)
+        now = lineage.current_id(storage, sent.account_id, trade.id)
+        if now == trade.id:
+            return None
+        if verdict.outcome == "executed":
+            left = self._look_at_what_is_left(sent, now)
+            if left.outcome != "not_executed":
+                return left
         return Verdict("not_executed", f"the trade was closed to be reduced, and goes on as {now}", trade)
-    return None
+
+    def _look_at_what_is_left(self, sent: LedgerAction, now: str) -> Verdict:
+        """Judge a level that was set before its trade was reduced by what that has become.
+
+        ``not_executed``: neither was it opened with the level, nor was that changed since.
+        """
+        action, storage = sent.action, self.opener.storage
+        assert isinstance(action, (SetStopLoss, SetTakeProfit))
+        name = "stoploss" if isinstance(action, SetStopLoss) else "takeprofit"
+        reopens = history.reopens(storage, sent.account_id, action.trade_id, now)
+        opened_with = {reopen.new_trade_id: getattr(reopen.action, name) for reopen in reopens}
+        level = action.value if action.value in opened_with.values() else opened_with.get(now)
+        as_opened = {name: None if level is None else str(level)}
+        # No request of ours is for this trade: what it shows is what it is, as behind one that is dead.
+        verdict = self._look(replace(sent, action=replace(action, trade_id=now), baseline=as_opened, timestamp_ms=0))
+        if verdict.evidence is None:
+            return Verdict("unknown", f"trade {now}, as which its trade goes on, is in none of the lists right now")
+        if isinstance(verdict.evidence, Trade) and verdict.evidence.state == "closed":
+            owing = lineage.unresolved(storage, sent.account_id, now, but=sent.execution_id)
+            if owing is not None or lineage.current_id(storage, sent.account_id, now) != now:
+                return Verdict("unknown", f"trade {now}, as which its trade goes on, is just being reduced")
+        return verdict
 
 
 def _commit(storage: Storage, run: Execution, sent: LedgerAction, verdict: Verdict) -> bool:

@@ -46,8 +46,11 @@ class Standing:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the present plan has begun and leaves nothing to be decided."""
-        return any(one.was_sent for one in self.outcomes) and not any(self._is_undecided(one) for one in self.outcomes)
+        """Whether the present plan has begun, and neither it nor what was lost of earlier ones is to be decided."""
+        keys = {one.key for one in self.outcomes}
+        earlier = {one.key: one for one in self._older if one.key not in keys}.values()  # the last of each
+        left = any(self._is_undecided(one) for one in (*self.outcomes, *earlier))
+        return any(one.was_sent for one in self.outcomes) and not left
 
     @property
     def has_begun(self) -> bool:
@@ -66,9 +69,9 @@ class Standing:
 
     @property
     def left(self) -> list[LedgerAction]:
-        """The actions that are planned still, but for those behind one of which nobody knows what became of it."""
+        """The actions that could still be sent, but for those behind one of which nobody knows what became of it."""
         steps = [step for one in self._all if one.status != "uncertain" for step in one.steps]
-        return [step for step in steps if step.status == "planned"]
+        return [step for step in steps if step.status == "planned" and not step.is_rehearsed]
 
     @cached_property
     def _older(self) -> list[GroupOutcome]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from axisor_executor.automation import CloseCrossPosition, ClosePosition
+from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition
 from axisor_executor.automation.actions import ACTIONS
-from axisor_executor.storage import horizon, switches
+from axisor_executor.storage import horizon, lineage, switches
 from axisor_executor.storage.actions import COLUMNS, ActionStatus, LedgerAction, action_of
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.values import document, maybe_instant
@@ -63,6 +63,19 @@ def cross_order_of_another(storage: Storage, sent: LedgerAction, order_id: str) 
         (sent.timestamp_ms or 0) - _SAME_HOUR_MS,
     )
     return any((document(row[0]) or {}).get("id") == order_id for row in rows)
+
+
+def reopens(storage: Storage, account_id: str, replaced: str, now: str) -> list[LedgerAction]:
+    """Return the orders that opened what a trade has become since it was replaced, up to the trade ``now``."""
+    since = set(lineage.ancestors(storage, account_id, [now])) - set(lineage.ancestors(storage, account_id, [replaced]))
+    marks = ",".join("?" * len(since))
+    rows = storage.rows(
+        f"SELECT {COLUMNS} FROM axisor_actions WHERE account_id = ? AND kind = ? AND new_trade_id IN ({marks})",  # noqa: S608
+        account_id,
+        OpenPosition.__name__,
+        *since,
+    )
+    return [action_of(row) for row in rows]
 
 
 def unsettled(

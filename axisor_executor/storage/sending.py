@@ -191,9 +191,10 @@ _HOLD = {
 }
 
 _NOW = """
-SELECT a.id, a.user_exchange_account_id, a.is_active, u.is_active, CAST(u.credentials AS TEXT), a.config
+SELECT a.id, a.user_exchange_account_id, a.is_active AND x.is_active, u.is_active, CAST(u.credentials AS TEXT), a.config
 FROM axisor_leases l
 CROSS JOIN user_exchange_accounts u
+LEFT JOIN exchanges x ON x.id = u.exchange_id
 LEFT JOIN "Automation" a ON a.id = ?
 WHERE u.id = ? AND l.account_id = ? AND l.execution_id = ? AND l.fence = ? AND l.until > {now}
 """
@@ -203,6 +204,7 @@ _AS_IT_WAS = """
 AND EXISTS (
     SELECT 1 FROM axisor_leases l
     CROSS JOIN user_exchange_accounts u
+    JOIN exchanges x ON x.id = u.exchange_id AND x.is_active
     JOIN "Automation" a ON a.id = ? AND a.user_exchange_account_id = u.id
     WHERE u.id = ? AND l.account_id = ? AND l.execution_id = ? AND l.fence = ? AND l.until > {now}
     AND a.is_active AND u.is_active = ?
@@ -244,7 +246,8 @@ def _check_account(planned: LedgerAction, account: Account, row: tuple[Any, ...]
             )
         raise _changed(planned, account, f"the automation is not bound to account {account.name} any more")
     if not has_begun and not (is_active and bool(account_is_active) == account.is_active):
-        raise _changed(planned, account, f"the automation or account {account.name} was switched on or off")
+        what = f"the automation, account {account.name} or its exchange was switched on or off"
+        raise _changed(planned, account, what)
     if not (has_begun or planned.dry_run) and _may_be_dry(config):
         raise _changed(planned, account, "the automation's config asks for a dry run")
 

@@ -49,7 +49,7 @@ VALUES: dict[tuple[Metric, str], set[str]] = {
     (metrics.alerts, "kind"): set(get_args(alerts.Kind)),
     (metrics.alerts, "outcome"): set(get_args(metrics.AlertOutcome)),
     (metrics.requests, "outcome"): {"ok", "rejected", "unavailable", "unknown", "error"},
-    (metrics.held_back, "reason"): set(get_args(metrics.HeldBack)),
+    (metrics.held_back, "reason"): {"rate", "circuit"},
     (metrics.put_back, "reason"): set(get_args(metrics.PutBack)),
     (metrics.waiting, "reason"): set(get_args(WaitFor)),
     (metrics.credentials_lookups, "result"): {"hit", "miss"},

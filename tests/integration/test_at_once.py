@@ -69,6 +69,8 @@ def change(ledger: Ledger, what: str) -> None:
             storage.run('UPDATE "Automation" SET is_active = ? WHERE id = ?', False, "automation-a")
         case "account off":
             storage.run("UPDATE user_exchange_accounts SET is_active = NOT is_active WHERE id = ?", "account-1")
+        case "exchange off":
+            storage.run("UPDATE exchanges SET is_active = ?", False)
         case "dry run":
             storage.run('UPDATE "Automation" SET config = ? WHERE id = ?', {"dry_run": True}, "automation-a")
         case "deleted":
@@ -96,6 +98,7 @@ def change(ledger: Ledger, what: str) -> None:
         ("rebound", Changed),
         ("automation off", Changed),
         ("account off", Changed),
+        ("exchange off", Changed),
         ("dry run", Changed),
         ("deleted", Changed),
         ("all", Held),

@@ -28,11 +28,13 @@ from axisor_executor.exchange import ExchangeOptions, LNMarketsClient
 from axisor_executor.hookspecs import hookimpl
 from axisor_executor.limits.gate import CHANGING
 from axisor_executor.run import points
+from axisor_executor.run.patience import Patience
 from axisor_executor.storage.connection import Storage
 from axisor_executor.switching import pause, resume
 from tests.harness.cross import Owner
 from tests.harness.world import Account, World, plugin
 from tests.integration.conftest import Said
+from tests.integration.puppet import CONFIG, Puppet
 
 ENTRY = {"side": "b", "quantity": 100}
 AT_RISK = 45_900
@@ -250,6 +252,22 @@ class TestNothingIsConsumed:
         result = world.run(automation_id, trade_id=trade_id)
         assert result["tradeId"] == trade_id
         assert world.storage.rows("SELECT 1 FROM axisor_trade_lineage") == []
+
+
+def test_one_that_expires_midway_keeps_what_was_rehearsed(
+    world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.restart(puppet.plugin)
+    groups = tuple(Group("top_up", (AddMargin(one, 100),), one) for one in (world.open_trade(account) for _ in "ab"))
+    puppet.decision = Act(groups, "top_up", lists_trades=True)
+    world.restart(puppet.plugin, mode="dry_run")
+    rehearsed = "SELECT 1 FROM axisor_actions WHERE request IS NOT NULL"
+    monkeypatch.setattr(Patience, "_is_late", lambda *_: bool(world.storage.rows(rehearsed)))
+    result = world.run(world.automation(account, "puppet", CONFIG))
+    assert result["status"] == "expired"
+    first, second = world.actions(result["executionId"])
+    assert (first.status, first.is_rehearsed) == ("planned", True)
+    assert second.status == "rejected"
 
 
 class TestOfOneAutomation:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from axisor_executor import enqueue, get_result
+from axisor_executor.automation import ClosePosition, Decision, OpenPosition, act
 from axisor_executor.errors import Rejected
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
-from tests.integration.puppet import StubExchange
+from tests.integration.puppet import CONFIG, Puppet, StubExchange
 
 ENTRY = {"side": "b", "quantity": 100}
 CLOSE = {"action": "close_position"}
@@ -121,6 +123,16 @@ class TestWhichAccount:
         assert changes.asked == set()
         assert world.trade_log() == []
 
+    def test_one_whose_account_went_to_another_user_since_it_was_queued_fails(self, world: World) -> None:
+        account = world.account()
+        queued = world.automation(account, "auto_entry", ENTRY)
+        execution_id = enqueue(world.job(queued))
+        world.storage.run("UPDATE user_exchange_accounts SET user_id = ? WHERE id = ?", "user456", account.id)
+        with world.changes() as changes:
+            result = world.go_on(execution_id)
+        assert (result["status"], result["error"]["code"]) == ("failed", "account_not_found")
+        assert changes.asked == set()
+
     def test_one_that_was_unbound_when_it_was_queued_runs_where_it_is_bound_by_then(self, world: World) -> None:
         world.account(name="Second Account")
         account = world.account()
@@ -149,6 +161,33 @@ class TestSwitchedOff:
         assert (result["status"], result["reason"]) == ("cancelled", "disabled")
         assert "LN Markets" in result["message"]
         assert changes.asked == set()
+
+    @pytest.mark.parametrize("switched_off", ["exchanges", '"Automation"'])
+    def test_what_is_switched_off_while_it_is_decided(self, world: World, puppet: Puppet, switched_off: str) -> None:
+        def decide(_: object) -> Decision:
+            world.storage.run(f"UPDATE {switched_off} SET is_active = ?", False)
+            return act(OpenPosition("buy", 100, Decimal(10)))
+
+        puppet.decision = decide
+        world.restart(puppet.plugin)
+        decided = world.automation(world.account(), "puppet", CONFIG)
+        with world.changes() as changes:
+            result = world.run(decided)
+            result = world.go_on(result["executionId"])
+        assert (result["status"], result["reason"]) == ("cancelled", "disabled")
+        assert changes.sent == []
+
+    def test_what_has_begun_is_ended_on_an_exchange_that_is_switched_off(self, world: World, puppet: Puppet) -> None:
+        world.restart(puppet.plugin)
+        account = world.account()
+        trade_id = world.open_trade(account)
+        reopen = OpenPosition("buy", 50, Decimal(10), replaces=trade_id)
+        puppet.decision = act(ClosePosition(trade_id), reopen, trade_id=trade_id)
+        world.paper.add_fault("status_before", route="POST /v3/futures/isolated/trade", status=503, count=1)
+        begun = world.run(world.automation(account, "puppet", CONFIG))
+        assert begun["status"] == "waiting"
+        world.storage.run("UPDATE exchanges SET is_active = ?", False)
+        assert world.go_on(begun["executionId"])["status"] == "completed"
 
 
 class TestInactiveAccount:

@@ -25,6 +25,7 @@ from axisor_executor.automation import (
 from axisor_executor.credentials import SecureCredentials
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade
 from axisor_executor.exchange.base import Trade
+from axisor_executor.run import points
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.follow import HELD_RETRY_SECONDS
 from axisor_executor.run.patience import Patience
@@ -39,6 +40,7 @@ PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_s
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = "POST /v3/futures/isolated/trade/close"
 ADDING = "POST /v3/futures/isolated/trade/add-margin"
+ASKING = "GET /v3/account"
 HISTORY = "GET /v3/futures/isolated/trades/closed"
 AT_RISK = 45_900
 
@@ -129,6 +131,21 @@ class TestWhileOneIsUnknown:
         assert changes.kinds == ["close", "open"]
         assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile"), "for the other one"
 
+    @pytest.mark.parametrize("action", ["close_position", "reduce_position"])
+    def test_one_of_which_nothing_was_sent_is_decided_again(
+        self, world: World, account: Account, trades: tuple[str, str], action: str
+    ) -> None:
+        more = {"reduce_percentage": 10} if action == "reduce_position" else {}
+        world.paper.add_fault("drop_before", route=CLOSING, count=1)
+        world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
+        lost = world.run(scope_all(world, account, action, **more))
+        with world.changes() as changes:
+            for _ in range(3):
+                result = world.go_on(lost["executionId"])
+        assert changes.kinds == (["close", "open"] if more else ["close"]), "the lost one is not sent again"
+        assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile"), "for the lost one"
+        assert [one.status for one in world.actions(lost["executionId"])].count("unknown") == 1
+
     def test_and_so_is_that_of_a_close_that_was_lost_too_but_is_seen(self, world: World, guard: str) -> None:
         world.paper.add_fault("drop_after", route=CLOSING, count=1)
         world.paper.add_fault("drop_before", route=CLOSING, count=1)
@@ -210,6 +227,46 @@ class TestWhenOneCanNotGoOn:
             world.storage.run("UPDATE user_exchange_accounts SET credentials = ? WHERE id = ?", row, account.id)
             assert world.go_on(begun)["status"] == "completed"
         assert sorted(changes.kinds) == ["add_margin", "close", "open"]
+
+    @pytest.mark.parametrize("reading", ["whose the key is", "the clock"])
+    def test_so_does_a_read_that_is_refused_in_between(
+        self,
+        world: World,
+        puppet: Puppet,
+        automation_id: str,
+        trades: tuple[str, str],
+        reading: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        with world.changes() as changes:
+            begun = world.run(automation_id)["executionId"]
+            if reading == "the clock":
+                monkeypatch.setattr(LNMarketsClient, "last_skew_seconds", None)
+            else:
+                world.restart(puppet.plugin)  # another process, which has not asked for it yet
+            world.paper.add_fault("status_before", route=ASKING, status=403, count=1)
+            held = world.go_on(begun)
+            assert (held["status"], held["waitingFor"], world.alerts) == ("waiting", "paused", ["half_done_reduce"])
+            assert held["error"]["code"] == "exchange_forbidden"
+            assert told(world.go_on(begun)) == dict.fromkeys(trades, ("completed", None))
+        assert sorted(changes.kinds) == ["add_margin", "close", "open"]
+
+    def test_that_one_is_held_half_done_is_told_though_another_waits_shorter(
+        self, world: World, automation_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(reached: str) -> None:
+            if reached == "settled":
+                monkeypatch.undo()
+                monkeypatch.setattr(LNMarketsClient, "last_skew_seconds", None)
+                world.paper.add_fault("status_before", route=ASKING, status=403, count=1)
+
+        monkeypatch.setattr(points, "listeners", [refuse])
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        held = world.run(automation_id)
+        assert (held["waitingFor"], world.alerts) == ("paused", ["half_done_reduce"])
+        assert world.due_in(held["executionId"]) < 2.0
+        assert world.go_on(held["executionId"])["status"] == "completed"
 
     def test_none_waits_for_the_longer_delay_of_another(self, world: World, puppet: Puppet) -> None:
         patient = RetryPolicy(tries=5, first_delay_seconds=60, limit_seconds=120, max_age_seconds=600)
@@ -331,18 +388,36 @@ class TestLost:
         assert told(result) == dict.fromkeys(trades, ("completed", None))
         assert (changes.kinds, len(changes.sent)) == (["close"] * 3, 6)
 
+    def test_one_that_is_known_to_be_lost_later_than_the_others_is_decided_again_as_well(
+        self, world: World, puppet: Puppet
+    ) -> None:
+        account = start(world, puppet, window=60.0)
+        trades = [world.open_trade(account) for _ in range(3)]
+        world.paper.add_fault("drop_before", route=CLOSING, count=3)
+        dies = "UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE seq {} 3 AND status = 'unknown'"
+        with world.changes() as changes:
+            lost = world.run(scope_all(world, account, "close_position"))["executionId"]
+            world.storage.run(dies.format("<"))
+            assert world.go_on(lost)["waitingFor"] == "reconcile", "for the last one"
+            world.storage.run(dies.format("="))
+            result = world.go_on(lost)
+        assert told(result) == dict.fromkeys(trades, ("completed", None))
+        assert (changes.kinds, len(changes.sent)) == (["close"] * 3, 6)
+
     def test_one_whose_tries_are_spent_is_told_and_not_sent_again(self, world: World, puppet: Puppet) -> None:
-        account = start(
-            world, puppet, RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
-        )
+        policy = RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+        account = start(world, puppet, policy, window=60.0)
         trades = (world.open_trade(account), world.open_trade(account))
         puppet.decision = top_ups(*trades)
         for _ in range(2):
             world.paper.add_fault("drop_before", route=ADDING, count=1)
             world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
         with world.changes() as changes:
-            lost = world.run(world.automation(account, "puppet", CONFIG))
-            result = world.settle(lost["executionId"])
+            lost = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+            assert world.go_on(lost)["waitingFor"] == "reconcile", "for both"
+            world.storage.run("UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE status = 'unknown'")
+            assert world.go_on(lost)["waitingFor"] == "retry"
+            result = world.go_on(lost)
         assert told(result) == {trades[0]: ("failed", "not_executed"), trades[1]: ("completed", None)}
         assert changes.kinds == ["add_margin"]
         assert sorted(logged(world, trades)) == sorted([(trades[0], "exchange_error"), (trades[1], "success")])

@@ -177,6 +177,16 @@ def reduces(trade_id: str) -> Act:
     return act(ClosePosition(trade_id), OpenPosition("buy", 50, Decimal(10), replaces=trade_id))
 
 
+LEVELS = pytest.mark.parametrize(
+    ("level", "value", "config", "route"),
+    [
+        ("stoploss", 48_000, {"action": "update_sl", "new_stoploss": 48_000}, STOPPING),
+        ("takeprofit", 60_000, {"action": "update_tp", "new_takeprofit": 60_000}, TAKING),
+    ],
+    ids=["stop loss", "take profit"],
+)
+
+
 class TestWhatWasLostBefore:
     """It was meant for a trade that another automation reduces, before anybody knows that it never arrived."""
 
@@ -206,18 +216,78 @@ class TestWhatWasLostBefore:
         assert (done["status"], done["result"]["oldTradeId"]) == ("completed", new)
         assert world.trade(account, done["tradeId"])["quantity"] == 25
 
-    @pytest.mark.parametrize(
-        ("action", "level", "value", "route"),
-        [("update_sl", "stoploss", 48_000, STOPPING), ("update_tp", "takeprofit", 60_000, TAKING)],
-    )
+    @LEVELS
     def test_a_level_is_that_of_the_remainder(
-        self, world: World, account: Account, old: str, reduced: str, action: str, level: str, value: int, route: str
+        self, world: World, account: Account, old: str, reduced: str, level: str, value: int, config: Any, route: str
     ) -> None:
-        config = {"action": action, f"new_{level}": value}
         lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route)
         new = world.run(reduced, trade_id=old)["tradeId"]
         done = world.go_on(lost)
         assert (done["status"], done["tradeId"], world.trade(account, new)[level]) == ("completed", new, value)
+
+    @LEVELS
+    def test_so_is_one_that_was_set_and_that_the_remainder_was_opened_without(
+        self, world: World, account: Account, puppet: Puppet, old: str, level: str, value: int, config: Any, route: str
+    ) -> None:
+        lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route, fault="drop_after")
+        puppet.decision = reduces(old)
+        new = world.run(world.automation(account, "puppet", CONFIG))["tradeId"]
+        assert (world.trade(account, old)[level], world.trade(account, new)[level]) == (value, 0)
+        done = world.go_on(lost)
+        assert (done["status"], done["tradeId"], world.trade(account, new)[level]) == ("completed", new, value)
+
+    @LEVELS
+    def test_one_that_was_set_and_that_the_remainder_has_is_not_set_again(
+        self, world: World, account: Account, old: str, reduced: str, level: str, value: int, config: Any, route: str
+    ) -> None:
+        lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route, fault="drop_after")
+        new = world.run(reduced, trade_id=world.run(reduced, trade_id=old)["tradeId"])["tradeId"]
+        assert world.trade(account, new)[level] == value
+        with world.changes() as changes:
+            assert world.go_on(lost)["status"] == "completed"
+        assert (changes.sent, world.actions(lost)[-1].status) == ([], "confirmed")
+
+    @pytest.mark.parametrize("had_it", [True, False])
+    def test_nor_where_somebody_has_set_another_on_the_remainder(
+        self, world: World, account: Account, puppet: Puppet, old: str, reduced: str, had_it: bool
+    ) -> None:
+        stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 48_000})
+        lost = self.lose(world, stop, old, route=STOPPING, fault="drop_after")
+        puppet.decision = reduces(old)
+        new = world.run(reduced if had_it else world.automation(account, "puppet", CONFIG), trade_id=old)["tradeId"]
+        other = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 49_000})
+        assert world.run(other, trade_id=new)["status"] == "completed"
+        newest = world.run(reduced, trade_id=new)["tradeId"] if had_it else new
+        with world.changes() as changes:
+            done = world.go_on(lost)
+        assert (done["status"], done["result"]["superseded"], changes.sent) == ("completed", True, [])
+        assert world.trade(account, newest)["stoploss"] == 49_000
+
+    @pytest.mark.parametrize("is_reduced", [True, False])
+    def test_nor_is_one_on_a_trade_that_is_over(
+        self, world: World, account: Account, old: str, reduced: str, is_reduced: bool
+    ) -> None:
+        stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 48_000})
+        lost = self.lose(world, stop, old, route=STOPPING, fault="drop_after")
+        last = world.run(reduced, trade_id=old)["tradeId"] if is_reduced else old
+        assert world.run(guard(world, account, "close_position"), trade_id=last)["status"] == "completed"
+        with world.changes() as changes:
+            assert world.go_on(lost)["status"] == "completed"
+        assert (changes.sent, world.actions(lost)[-1].status) == ([], "confirmed")
+
+    @pytest.mark.parametrize("is_reduced", [True, False])
+    def test_nor_as_long_as_the_remainder_is_owed(
+        self, world: World, account: Account, old: str, reduced: str, is_reduced: bool
+    ) -> None:
+        stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 48_000})
+        lost = self.lose(world, stop, old, route=STOPPING, fault="drop_after")
+        execution_id = halve(world, account, world.run(reduced, trade_id=old)["tradeId"] if is_reduced else old)
+        held = world.go_on(lost)
+        assert (held["status"], held["waitingFor"]) == ("waiting", "reconcile")
+        world.settle(execution_id)
+        with world.changes() as changes:
+            assert world.go_on(lost)["status"] == "completed"
+        assert changes.sent == []
 
     @pytest.mark.parametrize(
         ("config", "route"),

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from axisor_executor.errors import CredentialsError, SettingsError
-from axisor_executor.exchange.networks import MAINNET_URL, SIGNET_URL, address_of, network_for
+from axisor_executor.exchange.networks import SIGNET_URL, address_of, network_for
 
-MAINNET = ["https://api.lnmarkets.com", MAINNET_URL, "https://API.LNmarkets.com/v3/", "https://api.lnmarkets.com:443"]
+MAINNET = [
+    "https://api.lnmarkets.com",
+    "https://api.lnmarkets.com/v3",
+    "https://API.LNmarkets.com/v3/",
+    "https://api.lnmarkets.com:443",
+]
 SIGNET = ["https://api.signet.lnmarkets.com", SIGNET_URL, "HTTPS://api.Signet.lnmarkets.com./"]
 PAPER = ["http://127.0.0.1:8089", "http://localhost/v3", "http://[::1]:80", "https://127.9.9.9"]
 OTHER = [
