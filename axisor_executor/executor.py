@@ -235,12 +235,12 @@ class Run:
         standing = self._settled()
         if standing.owed:
             standing = self._carry_on(standing)
+        if self.unsettled is not None:
+            # Nothing is decided meanwhile: what an open may have made would be taken for somebody else's trade.
+            raise self.unsettled
         if standing.is_decided:
-            ended = results.acted(self.subject, standing.plan, standing.whole)
-        else:
-            ended = self._begin(standing.kept, standing.ledger)  # groups of which nothing is known are kept
-        self._wait_for_unsettled()
-        return ended
+            return results.acted(self.subject, standing.plan, standing.whole)
+        return self._begin(standing.kept, standing.ledger)
 
     def _settled(self) -> Standing:
         """Settle what can be settled now: what other groups are owed does not wait for the rest."""
@@ -414,7 +414,8 @@ class Run:
 
     def _so_far(self, error: dict[str, Any]) -> Ended | None:
         """Return the end of an execution that can't go on, ``None`` where nothing came of it that is not told yet."""
-        self._wait_for_unsettled()
+        if self.unsettled is not None:
+            raise self.unsettled
         if self.plan is not None:
             self.plan.settle()
         standing = self._standing()
@@ -424,14 +425,6 @@ class Run:
         if not has_begun or all(one.is_told for one in standing.whole):
             return None
         return results.acted(self.subject, standing.plan, standing.whole)
-
-    def _wait_for_unsettled(self) -> None:
-        """Let no end be told while nobody knows what became of an action."""
-        if self.unsettled is None:
-            return
-        if self.plan is not None:
-            self.plan.settle()
-        raise self.unsettled
 
     def _untellable(self, error: AxisorError) -> Ended:
         """End what can't be gone on with; where it has acted, after others (of another version, maybe) have tried."""

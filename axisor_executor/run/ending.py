@@ -7,6 +7,7 @@ import contextlib
 from axisor_executor.errors import LeaseLost, StorageError
 from axisor_executor.observe.logs import say
 from axisor_executor.run.flow import Suspend
+from axisor_executor.run.outcome import UNTOLD
 from axisor_executor.run.result import Ended, Subject
 from axisor_executor.storage import actions, executions
 from axisor_executor.storage.connection import BROKEN, Storage
@@ -64,7 +65,8 @@ def _record_somehow(
     except Exception as error:  # noqa: BLE001  an end that can't be written must not run again and again
         say.crash(f"The result of execution {run.id} can't be recorded: {type(error).__name__}")
         head = subject.head(ended.status, None)
-        bare = {"status": 500, "code": "internal_error", "message": "The result could not be recorded"}
+        message = "The result could not be recorded"
+        bare = {"status": 500, "code": "internal_error", "message": message, "details": {UNTOLD: True}}
         return _record(storage, run, subject, Ended(ended.status, {**head, "error": bare}, bare), plan, lease_seconds)
 
 

@@ -123,7 +123,7 @@ class Follower:
         except (LeaseLost, StorageError, *BROKEN):
             raise
         except AxisorError as error:
-            _hold_behind(error, index)
+            _hold_behind(step, error, index)
             return self._deny(run, step, error)
         except Exception as error:  # noqa: BLE001  what goes wrong with one group must not be the end of the others
             name, account_id = acting.account.name, acting.account.id
@@ -141,13 +141,15 @@ def _next_try_behind(error: AxisorError) -> float | None:
     return None if error.code == "position_changed" else HELD_RETRY_SECONDS
 
 
-def _hold_behind(error: AxisorError, index: int) -> None:
+def _hold_behind(step: LedgerAction, error: AxisorError, index: int) -> None:
     """Hold a step behind the first whose account can't be read with its keys: that is no answer to the step itself.
+
+    Of a dry run nothing was sent before it that would have to be brought to its end.
 
     Raises:
         Suspend: that is so; the step is owed as long as it is due.
     """
-    if index > 0 and isinstance(error, (Rejected, CredentialsError)):
+    if index > 0 and not step.dry_run and isinstance(error, (Rejected, CredentialsError)):
         raise Suspend("paused", HELD_RETRY_SECONDS, error=error, half_done=True) from None
 
 

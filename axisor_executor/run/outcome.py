@@ -18,6 +18,9 @@ NOT_EXECUTED = "not_executed"
 TOLD = "told"
 """Where a plan has the actions that were told before a person had its execution tried again: by ``seq``."""
 
+UNTOLD = "untold"
+"""In the details of an error: the execution has ended without a word of what it did."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupOutcome:
@@ -165,7 +168,7 @@ def ledger_of(storage: Storage, run: Execution) -> list[LedgerAction]:
 
 def as_told(run: Execution, ledger: Iterable[LedgerAction]) -> Execution:
     """Return an ended execution with what its end has told noted in its plan."""
-    if run.plan is None:
+    if run.plan is None or ((run.error or {}).get("details") or {}).get(UNTOLD):
         return run
     told = [action.seq for action in ledger if action.was_sent and not action.is_unsettled]
     return replace(run, plan={**run.plan, TOLD: told})

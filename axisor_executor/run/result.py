@@ -12,7 +12,7 @@ from axisor_executor.automation.actions import CrossAction
 from axisor_executor.observe import tracing
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.run.cross import realised
-from axisor_executor.run.outcome import GroupOutcome
+from axisor_executor.run.outcome import UNTOLD, GroupOutcome
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution, Status
 from axisor_executor.storage.tradelog import Entry, TradeLogStatus
@@ -98,9 +98,9 @@ def failed(subject: Subject, error: Mapping[str, Any], action: str | None) -> En
 
 
 def untold(subject: Subject, error: Mapping[str, Any], action: str | None) -> Ended:
-    """Return the end of a run that has acted, or may have, and of which no more can be told."""
+    """Return the end of a run that has acted, or may have, and of which no more can be told: its error says so."""
     head = subject.head("uncertain", action)
-    shown = subject.about(error)
+    shown = subject.about({**error, "details": {**error.get("details", {}), UNTOLD: True}})
     result = {**head, "tradeId": subject.run.trade_id, "error": shown}
     return Ended("uncertain", result, shown, (_failure_entry(subject, action, shown),))
 

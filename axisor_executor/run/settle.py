@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition, SetStopLoss, SetTakeProfit
@@ -125,8 +126,12 @@ class Settler:
             return None
         if not isinstance(trade, Trade) or trade.state != "closed":
             return None
+        if verdict.outcome == "superseded" and is_level and _was_set_by_another(sent, trade):
+            return None
         # Two reduces of a trade, both of whose closes are not known, would wait for each other.
         owing = lineage.unresolved(storage, sent.account_id, trade.id, but=sent.execution_id, for_certain=not is_level)
+        if owing is not None and verdict.outcome == "executed" and _too_old(sent):
+            return None  # it did take effect; what the other one makes of it may never be known
         if owing is not None:
             return Verdict("unknown", f"what execution {owing} makes of the trade's remainder is not known yet", trade)
         now = lineage.current_id(storage, sent.account_id, trade.id)
@@ -145,7 +150,7 @@ class Settler:
         """
         action, storage = sent.action, self.opener.storage
         assert isinstance(action, (SetStopLoss, SetTakeProfit))
-        name = "stoploss" if isinstance(action, SetStopLoss) else "takeprofit"
+        name = _level_of(action)
         reopens = history.reopens(storage, sent.account_id, action.trade_id, now)
         opened_with = {reopen.new_trade_id: getattr(reopen.action, name) for reopen in reopens}
         level = action.value if action.value in opened_with.values() else opened_with.get(now)
@@ -159,6 +164,18 @@ class Settler:
             if owing is not None or lineage.current_id(storage, sent.account_id, now) != now:
                 return Verdict("unknown", f"trade {now}, as which its trade goes on, is just being reduced")
         return verdict
+
+
+def _level_of(action: SetStopLoss | SetTakeProfit) -> str:
+    return "stoploss" if isinstance(action, SetStopLoss) else "takeprofit"
+
+
+def _was_set_by_another(sent: LedgerAction, trade: Trade) -> bool:
+    """Whether the level that a trade had at its end is neither ours nor the one that it had before."""
+    assert isinstance(sent.action, (SetStopLoss, SetTakeProfit))
+    name = _level_of(sent.action)
+    now, before = getattr(trade, name), (sent.baseline or {}).get(name)
+    return now is not None and (before is None or now != Decimal(before))
 
 
 def _commit(storage: Storage, run: Execution, sent: LedgerAction, verdict: Verdict) -> bool:

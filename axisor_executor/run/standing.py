@@ -46,11 +46,8 @@ class Standing:
 
     @property
     def is_decided(self) -> bool:
-        """Whether the present plan has begun, and neither it nor what was lost of earlier ones is to be decided."""
-        keys = {one.key for one in self.outcomes}
-        earlier = {one.key: one for one in self._older if one.key not in keys}.values()  # the last of each
-        left = any(self._is_undecided(one) for one in (*self.outcomes, *earlier))
-        return any(one.was_sent for one in self.outcomes) and not left
+        """Whether the present plan has begun and leaves nothing to be decided."""
+        return any(one.was_sent for one in self.outcomes) and not any(self._is_undecided(one) for one in self.outcomes)
 
     @property
     def has_begun(self) -> bool:

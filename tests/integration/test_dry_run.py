@@ -24,11 +24,13 @@ from axisor_executor.automation import (
     SetStopLoss,
     act,
 )
+from axisor_executor.errors import Rejected
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient
 from axisor_executor.hookspecs import hookimpl
 from axisor_executor.limits.gate import CHANGING
 from axisor_executor.run import points
 from axisor_executor.run.patience import Patience
+from axisor_executor.run.send import Sender
 from axisor_executor.storage.connection import Storage
 from axisor_executor.switching import pause, resume
 from tests.harness.cross import Owner
@@ -268,6 +270,27 @@ def test_one_that_expires_midway_keeps_what_was_rehearsed(
     first, second = world.actions(result["executionId"])
     assert (first.status, first.is_rehearsed) == ("planned", True)
     assert second.status == "rejected"
+
+
+def test_one_of_which_a_read_is_refused_midway_holds_nothing(
+    world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.restart(puppet.plugin)
+    trade_id = world.open_trade(account)
+    reopen = OpenPosition("buy", 50, Decimal(10), replaces=trade_id)
+    puppet.decision = act(ClosePosition(trade_id), reopen, trade_id=trade_id)
+    world.restart(puppet.plugin, mode="dry_run")
+    check = Sender._check_clock
+
+    def refused(self: Sender, client: Any) -> None:
+        if world.storage.rows("SELECT 1 FROM axisor_actions WHERE request IS NOT NULL"):
+            raise Rejected("no", code="exchange_forbidden")
+        check(self, client)
+
+    monkeypatch.setattr(Sender, "_check_clock", refused)
+    result = world.run(world.automation(account, "puppet", CONFIG))
+    assert (result["status"], result["error"]["code"]) == ("failed", "exchange_forbidden")
+    assert "half_done_reduce" not in world.alerts
 
 
 class TestOfOneAutomation:

@@ -10,6 +10,7 @@ import pytest
 
 from axisor_executor import interventions
 from axisor_executor.automation import (
+    AccountContext,
     Act,
     Action,
     AddMargin,
@@ -131,20 +132,24 @@ class TestWhileOneIsUnknown:
         assert changes.kinds == ["close", "open"]
         assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile"), "for the other one"
 
-    @pytest.mark.parametrize("action", ["close_position", "reduce_position"])
-    def test_one_of_which_nothing_was_sent_is_decided_again(
-        self, world: World, account: Account, trades: tuple[str, str], action: str
+    def test_nothing_is_decided_on_what_a_lost_entry_may_have_made(
+        self, world: World, account: Account, trades: tuple[str, str], puppet: Puppet
     ) -> None:
-        more = {"reduce_percentage": 10} if action == "reduce_position" else {}
-        world.paper.add_fault("drop_before", route=CLOSING, count=1)
+        def enter_and_close_all_others(context: AccountContext[Any]) -> Act:
+            others = (Group("close", (ClosePosition(one.id),), one.id) for one in context.running_trades())
+            entry = Group("enter", (OpenPosition("buy", 10, Decimal(10)),))
+            return Act(groups=(entry, *others), action="both", lists_trades=True)
+
+        puppet.decision = enter_and_close_all_others
+        world.paper.add_fault("drop_after", route=OPENING, count=1)
         world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
-        lost = world.run(scope_all(world, account, action, **more))
         with world.changes() as changes:
-            for _ in range(3):
-                result = world.go_on(lost["executionId"])
-        assert changes.kinds == (["close", "open"] if more else ["close"]), "the lost one is not sent again"
-        assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile"), "for the lost one"
-        assert [one.status for one in world.actions(lost["executionId"])].count("unknown") == 1
+            begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+            world.paper.add_fault("status_before", route=HISTORY, status=503, count=1)
+            assert world.go_on(begun)["waitingFor"] == "reconcile"
+            assert world.settle(begun)["status"] == "completed"
+        assert changes.kinds == ["open", "close", "close"]
+        assert not any(world.trade(account, one)["running"] for one in trades)
 
     def test_and_so_is_that_of_a_close_that_was_lost_too_but_is_seen(self, world: World, guard: str) -> None:
         world.paper.add_fault("drop_after", route=CLOSING, count=1)
@@ -405,19 +410,17 @@ class TestLost:
         assert (changes.kinds, len(changes.sent)) == (["close"] * 3, 6)
 
     def test_one_whose_tries_are_spent_is_told_and_not_sent_again(self, world: World, puppet: Puppet) -> None:
-        policy = RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
-        account = start(world, puppet, policy, window=60.0)
+        account = start(
+            world, puppet, RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
+        )
         trades = (world.open_trade(account), world.open_trade(account))
         puppet.decision = top_ups(*trades)
         for _ in range(2):
             world.paper.add_fault("drop_before", route=ADDING, count=1)
             world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
         with world.changes() as changes:
-            lost = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
-            assert world.go_on(lost)["waitingFor"] == "reconcile", "for both"
-            world.storage.run("UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE status = 'unknown'")
-            assert world.go_on(lost)["waitingFor"] == "retry"
-            result = world.go_on(lost)
+            lost = world.run(world.automation(account, "puppet", CONFIG))
+            result = world.settle(lost["executionId"])
         assert told(result) == {trades[0]: ("failed", "not_executed"), trades[1]: ("completed", None)}
         assert changes.kinds == ["add_margin"]
         assert sorted(logged(world, trades)) == sorted([(trades[0], "exchange_error"), (trades[1], "success")])

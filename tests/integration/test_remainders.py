@@ -237,6 +237,19 @@ class TestWhatWasLostBefore:
         assert (done["status"], done["tradeId"], world.trade(account, new)[level]) == ("completed", new, value)
 
     @LEVELS
+    def test_one_that_another_has_replaced_before_the_reduce_is_left(
+        self, world: World, account: Account, old: str, reduced: str, level: str, value: int, config: Any, route: str
+    ) -> None:
+        lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route)
+        other = {**config, f"new_{level}": value + 10}
+        assert world.run(world.automation(account, "tp_sl", other), trade_id=old)["status"] == "completed"
+        new = world.run(reduced, trade_id=old)["tradeId"]
+        with world.changes() as changes:
+            assert world.go_on(lost)["status"] == "completed"
+        assert (changes.sent, world.trade(account, new)[level]) == ([], value + 10)
+        assert world.actions(lost)[-1].status == "superseded"
+
+    @LEVELS
     def test_one_that_was_set_and_that_the_remainder_has_is_not_set_again(
         self, world: World, account: Account, old: str, reduced: str, level: str, value: int, config: Any, route: str
     ) -> None:
@@ -288,6 +301,15 @@ class TestWhatWasLostBefore:
         with world.changes() as changes:
             assert world.go_on(lost)["status"] == "completed"
         assert changes.sent == []
+
+    def test_one_that_was_set_is_not_unknown_for_good_where_the_remainder_is(
+        self, world: World, account: Account, old: str
+    ) -> None:
+        stop = world.automation(account, "tp_sl", {"action": "update_sl", "new_stoploss": 48_000})
+        lost = self.lose(world, stop, old, route=STOPPING, fault="drop_after")
+        halve(world, account, old)
+        world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE execution_id = ?", -3_700, lost)
+        assert world.go_on(lost)["status"] == "completed"
 
     @pytest.mark.parametrize(
         ("config", "route"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from decimal import Decimal
 from enum import Enum
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from axisor_executor import interventions
-from axisor_executor.automation import OpenPosition, act, wait
+from axisor_executor.automation import Act, AddMargin, Group, OpenPosition, act, wait
 from axisor_executor.errors import AxisorError, Unavailable
 from axisor_executor.exchange.client import LNMarketsClient
 from axisor_executor.run.patience import LONGEST_ASKED_SECONDS
@@ -100,6 +101,24 @@ def test_an_answer_that_can_not_be_told_is_not_asked_for_twice(
     assert [(row.status, row.action) for row in world.trade_log()] == [("app_error", "puppet")]
     puppet.decision = wait("not yet")
     assert world.run(world.automation(account, "puppet", CONFIG))["status"] == "pending", "the account is free again"
+
+
+def test_what_could_not_be_told_is_told_after_a_retry(world: World, account: Account, puppet: Puppet) -> None:
+    lost_one, done_one = world.open_trade(account), world.open_trade(account)
+    groups = tuple(Group("top_up", (AddMargin(one, 100),), one) for one in (lost_one, done_one))
+    puppet.decision = Act(groups=groups, action="top_up", lists_trades=True)
+    world.paper.add_fault("drop_before", route="POST /v3/futures/isolated/trade/add-margin", count=1)
+    lost = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+    plan = world.execution(lost).plan or {}
+    of_another_version(world.storage, "plan", lost, copy.deepcopy(plan))
+    to_its_end(world, lost)
+    assert (world.execution(lost).error or {})["details"] == {"untold": True}
+    world.storage.run("UPDATE axisor_executions SET plan = ? WHERE id = ?", plan, lost)
+    world.storage.run("UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE status = 'unknown'")
+    interventions.retry(world.storage, lost, max_age_seconds=300)
+    assert world.settle(lost)["status"] == "completed"
+    told = [(row.trade_id, row.status) for row in world.trade_log() if row.action == "top_up"]
+    assert sorted(told) == sorted([(lost_one, "success"), (done_one, "success")])
 
 
 @pytest.mark.parametrize("asked", [1e12, 1e300])
