@@ -114,6 +114,7 @@ class LaneBroker(RedisBroker):
     def do_qsize(self, queue_name: str) -> int:
         """Return how many messages a queue holds, delayed ones and those being worked on included."""
         client: Any = self.client
+        client.srem(self.keys(queue_name).taken, "")  # what is refused by a replica, as all else would be
         return sum(int(client.hlen(self.keys(name).messages)) for name in (queue_name, dq_name(queue_name)))
 
     def turn(

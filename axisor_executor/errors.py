@@ -91,12 +91,23 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _as_texts(shown: Mapping[str, Any]) -> dict[str, Any]:
+def _as_texts(shown: Mapping[str, Any], *, deep: int = 3) -> dict[str, Any]:
     """Return what a third party's error shows so that it can be stored, whatever it was given."""
     return {
-        key: _as_texts(value) if isinstance(value, dict) else value if _is_json(value) else str(value)
+        _text(key): value
+        if _is_json(value)
+        else _as_texts(value, deep=deep - 1)
+        if isinstance(value, dict) and deep
+        else _text(value)
         for key, value in shown.items()
     }
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001  its class is a third party's
+        return f"({type(value).__name__}, which can't be shown: {type(error).__name__})"
 
 
 class InvalidJob(AxisorError):

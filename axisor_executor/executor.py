@@ -17,6 +17,7 @@ from axisor_executor.errors import (
     Held,
     LeaseLost,
     NotFound,
+    OutcomeUnknown,
     StaleData,
     StorageError,
     Throttled,
@@ -240,6 +241,8 @@ class Run:
             raise self.unsettled
         if standing.is_decided:
             return results.acted(self.subject, standing.plan, standing.whole)
+        if standing.may_have_opened:
+            raise OutcomeUnknown("What an entry of this execution made is not known: nothing more is decided beside it")
         return self._begin(standing.kept, standing.ledger)
 
     def _settled(self) -> Standing:

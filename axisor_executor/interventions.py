@@ -80,7 +80,7 @@ def resolve(
                 actions.settle(storage, action, "confirmed", new_trade_id=trade_id if action in opened else None)
             elif action.is_unsettled:
                 actions.settle(storage, action, "rejected", error=_BY_HAND)
-            elif action.status == "planned":
+            elif action.status == "planned" and not action.is_rehearsed:
                 actions.deny(storage, found, action, _BY_HAND)
         plan, outcomes = merged_outcomes(storage, found)
         subject = Subject(found, automation_type=found.automation_type)

@@ -119,9 +119,9 @@ DROP = Script(f"""{NOW}
 local messages, taken, letters, contents = unpack(KEYS)
 local message = redis.call('SREM', taken, ARGV[1]) == 1 and redis.call('HGET', messages, ARGV[1])
 if message then
-    redis.call('HDEL', messages, ARGV[1])
     redis.call('ZADD', letters, now(ARGV[2]), ARGV[1])
     redis.call('HSET', contents, ARGV[1], message)
+    redis.call('HDEL', messages, ARGV[1])
 end
 """)
 """Make a message that a worker has taken a dead letter.

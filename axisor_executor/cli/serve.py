@@ -33,8 +33,9 @@ def serve(host: str, port: int) -> None:
     parts = runtime.Runtime(read_settings(least="INFO"))
     runtime.use(parts)
     try:
-        _ = parts.intake  # what is wrong with settings, database or plugins shows before anything listens
-        run(parts, host, port)
+        with parts.storage.explained():
+            _ = parts.intake  # what is wrong with settings, database or plugins shows before anything listens
+            run(parts, host, port)
     finally:
         runtime.use(None)
         parts.close()

@@ -56,7 +56,7 @@ class Suspend(Exception):
         if self.error is None:
             return None
         shown = self.error.as_dict()
-        return {**shown, "details": {**self.error.details, "halfDone": True}} if self.holds_half_done else shown
+        return {**shown, "details": {**shown.get("details", {}), "halfDone": True}} if self.holds_half_done else shown
 
 
 def soonest(pauses: Sequence[Suspend]) -> Suspend:

@@ -11,6 +11,8 @@ from axisor_executor.run.flow import Stop
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage.executions import Execution
 
+LONGEST_ASKED_SECONDS = 3600.0
+
 
 def is_past(limit: datetime, now: Callable[[], datetime]) -> bool:
     """Whether it is later than that, by this machine's clock and by the database's (``now``), which is asked only then.
@@ -20,8 +22,9 @@ def is_past(limit: datetime, now: Callable[[], datetime]) -> bool:
     return datetime.now(UTC) > limit and now() > limit
 
 
-LONGEST_ASKED_SECONDS = 3600.0
-"""However long an exchange or a plugin asks to be left alone: after this long it is asked again."""
+def asked_for(error: AxisorError) -> float:
+    """Return the seconds for which an exchange or a plugin asks to be left alone; for ever is no answer."""
+    return min(getattr(error, "retry_after", None) or 0.0, LONGEST_ASKED_SECONDS)
 
 
 class Patience:
@@ -50,8 +53,7 @@ class Patience:
         if tries + 1 >= policy.tries:
             return None
         delay = min(policy.first_delay_seconds * 2**tries, policy.limit_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
-        asked = min(getattr(error, "retry_after", None) or 0.0, LONGEST_ASKED_SECONDS)
-        delay = max(delay, asked)
+        delay = max(delay, asked_for(error))
         return None if self._is_late(delay) else delay
 
     def may_decide_again(self, lost: int) -> bool:

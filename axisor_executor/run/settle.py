@@ -16,6 +16,7 @@ from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
+from axisor_executor.run.patience import asked_for
 from axisor_executor.run.reads import search, shown
 from axisor_executor.storage import accounts, actions, executions, history, lineage
 from axisor_executor.storage.actions import LedgerAction
@@ -277,7 +278,7 @@ def _since(sent: LedgerAction) -> datetime:
 def _until_asked_again(error: Unavailable) -> float:
     if isinstance(error, (Throttled, CircuitOpen)):
         return held_back(error).seconds
-    return max(FIRST_LOOK_SECONDS, error.retry_after or 0.0)
+    return max(FIRST_LOOK_SECONDS, asked_for(error))
 
 
 def _too_old(sent: LedgerAction) -> bool:

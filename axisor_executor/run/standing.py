@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from axisor_executor.automation import OpenPosition
 from axisor_executor.run.outcome import (
     GroupOutcome,
     ledger_of,
@@ -38,6 +39,11 @@ class Standing:
     def unsettled(self) -> list[LedgerAction]:
         """The actions of which nobody knows yet what became of them."""
         return [action for action in self.ledger if action.is_unsettled]
+
+    @property
+    def may_have_opened(self) -> bool:
+        """Whether nobody knows if an entry, or a reopen, of this execution has made a trade."""
+        return any(isinstance(action.action, OpenPosition) for action in self.unsettled)
 
     @property
     def owed(self) -> list[GroupOutcome]:

@@ -42,8 +42,7 @@ def components(folder: Path) -> list[str]:
     Raises:
         AxisorError: the folder can't be read (``folder_unusable``).
     """
-    with usable(folder):
-        return [log.stem for log in _logs(folder)]
+    return [log.stem for log in _logs(folder)]
 
 
 def last_lines(folder: Path, wanted: tuple[str, ...], count: int) -> Iterator[tuple[str, str]]:
@@ -60,8 +59,13 @@ def last_lines(folder: Path, wanted: tuple[str, ...], count: int) -> Iterator[tu
 
 
 def new_lines(folder: Path, wanted: tuple[str, ...], stop: threading.Event) -> Iterator[tuple[str, str]]:
-    """Yield (component, line) of whatever is written after this call, until ``stop`` is set."""
-    return _follow(folder, wanted, stop, {log: log.stat().st_size for log in _logs(folder, wanted)})
+    """Yield (component, line) of whatever is written after this call, until ``stop`` is set.
+
+    Raises:
+        AxisorError: one can't be read (``folder_unusable``).
+    """
+    with usable(folder):
+        return _follow(folder, wanted, stop, {log: log.stat().st_size for log in _logs(folder, wanted)})
 
 
 def _follow(
@@ -70,7 +74,9 @@ def _follow(
     while True:
         is_last = stop.is_set()
         for log in _logs(folder, wanted):
-            for line in _read_on(log, read):
+            with usable(log):
+                lines = _read_on(log, read)
+            for line in lines:
                 yield log.stem, line
         if is_last:
             return
@@ -90,8 +96,9 @@ def _read_on(log: Path, read: dict[Path, int]) -> list[str]:
 
 
 def _logs(folder: Path, wanted: tuple[str, ...] = ()) -> list[Path]:
-    try:
-        found = sorted(path for path in folder.iterdir() if path.suffix == ".log")
-    except FileNotFoundError:
-        return []
+    with usable(folder):
+        try:
+            found = sorted(path for path in folder.iterdir() if path.suffix == ".log")
+        except FileNotFoundError:
+            return []
     return [log for log in found if not wanted or log.stem.startswith(wanted)]

@@ -328,12 +328,11 @@ def action_of(row: tuple[Any, ...]) -> LedgerAction:
     values = list(row)
     try:
         values[5] = action_from_dict(document(values[5]))
+        for index in (10, 14, 15, 20):
+            values[index] = document(values[index])
     except UNREADABLE as error:
         raise unreadable(values[0], error) from None
-    for index in (10, 14, 15):
-        values[index] = document(values[index])
     values[17] = maybe_instant(values[17])
     values[18] = instant(values[18])
     values[19] = bool(values[19])
-    values[20] = document(values[20])
     return LedgerAction(*values)

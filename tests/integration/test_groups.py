@@ -112,6 +112,12 @@ def logged(world: World, trades: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(row.trade_id, row.status) for row in rows if row.trade_id in trades]
 
 
+def enter_and_close_all_others(context: AccountContext[Any]) -> Act:
+    others = (Group("close", (ClosePosition(one.id),), one.id) for one in context.running_trades())
+    entry = Group("enter", (OpenPosition("buy", 10, Decimal(10)),))
+    return Act(groups=(entry, *others), action="both", lists_trades=True)
+
+
 class TestWhileOneIsUnknown:
     """With signatures that outlive the test: nothing that was lost is ever proven not executed."""
 
@@ -135,11 +141,6 @@ class TestWhileOneIsUnknown:
     def test_nothing_is_decided_on_what_a_lost_entry_may_have_made(
         self, world: World, account: Account, trades: tuple[str, str], puppet: Puppet
     ) -> None:
-        def enter_and_close_all_others(context: AccountContext[Any]) -> Act:
-            others = (Group("close", (ClosePosition(one.id),), one.id) for one in context.running_trades())
-            entry = Group("enter", (OpenPosition("buy", 10, Decimal(10)),))
-            return Act(groups=(entry, *others), action="both", lists_trades=True)
-
         puppet.decision = enter_and_close_all_others
         world.paper.add_fault("drop_after", route=OPENING, count=1)
         world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
@@ -150,6 +151,20 @@ class TestWhileOneIsUnknown:
             assert world.settle(begun)["status"] == "completed"
         assert changes.kinds == ["open", "close", "close"]
         assert not any(world.trade(account, one)["running"] for one in trades)
+
+    def test_nor_where_it_is_not_known_for_good(
+        self, world: World, account: Account, trades: tuple[str, str], puppet: Puppet
+    ) -> None:
+        puppet.decision = enter_and_close_all_others
+        world.paper.add_fault("drop_before", route=OPENING, count=1)
+        world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
+        begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -3_700)
+        with world.changes() as changes:
+            ended = world.go_on(begun)
+        assert (ended["status"], changes.sent) == ("uncertain", [])
+        (left,) = (one for one in trades if world.trade(account, one)["running"])
+        assert told(ended)[left] == ("failed", "outcome_unknown")
 
     def test_and_so_is_that_of_a_close_that_was_lost_too_but_is_seen(self, world: World, guard: str) -> None:
         world.paper.add_fault("drop_after", route=CLOSING, count=1)

@@ -331,6 +331,21 @@ class TestResolve:
             ("confirmed", "new"),
         ]
 
+    def test_what_was_rehearsed_stays_so(self, world: World, account: Account, puppet: Puppet) -> None:
+        old = world.open_trade(account)
+        groups = Group("close", (ClosePosition(old),), old), Group("enter", (OpenPosition("buy", 100, Decimal(10)),))
+        puppet.decision = Act(groups=groups, action="both", lists_trades=True)
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        automation_id = world.automation(account, "puppet", CONFIG)
+        uncertain = make_uncertain(world, automation_id, fault="drop_after", route=CLOSING)
+        rehearse = "UPDATE axisor_actions SET dry_run = ?, request = ?, status = 'planned' WHERE kind = ? "
+        world.storage.run(rehearse + "AND execution_id = ?", True, {"side": "buy"}, "OpenPosition", uncertain)
+        interventions.resolve(world.storage, uncertain, "executed")
+        assert [(one.status, one.is_rehearsed) for one in world.actions(uncertain)] == [
+            ("confirmed", False),
+            ("planned", True),
+        ]
+
     def refuses_a_trade(self, world: World, uncertain: str, verdict: Any = "executed") -> None:
         before = (world.execution(uncertain), world.actions(uncertain))
         with pytest.raises(InvalidJob) as caught:

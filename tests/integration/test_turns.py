@@ -234,6 +234,14 @@ def test_a_replica_revives_nothing(make: MakeQueue, own_redis: PrivateRedis) -> 
         queue.revive()
 
 
+def test_a_replica_tells_no_sizes(make: MakeQueue, own_redis: PrivateRedis) -> None:
+    queue = make(own_redis.url)
+    client: Any = queue.broker.client
+    client.replicaof("127.0.0.1", 1)
+    with pytest.raises(redis.ConnectionError):
+        queue.sizes()
+
+
 def test_dead_letters_are_kept_for_a_while(queue: Queue) -> None:
     client: Any = queue.broker.client
     now = current_millis()

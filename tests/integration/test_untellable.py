@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 
 from axisor_executor import interventions
-from axisor_executor.automation import Act, AddMargin, Group, OpenPosition, act, wait
-from axisor_executor.errors import AxisorError, Unavailable
+from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, act, wait
+from axisor_executor.errors import AxisorError, Rejected, Unavailable
 from axisor_executor.exchange.client import LNMarketsClient
-from axisor_executor.run.patience import LONGEST_ASKED_SECONDS
+from axisor_executor.run.patience import LONGEST_ASKED_SECONDS, asked_for
+from axisor_executor.run.send import Sender
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage.connection import Storage
 from tests.harness.world import Account, World
@@ -128,7 +130,40 @@ def test_who_asks_to_be_left_alone_for_ever_is_asked_again(
     puppet.decision = Unavailable("away", retry_after=asked)
     result = world.run(puppets)
     assert (result["status"], result["error"]["code"]) == ("failed", "exchange_unavailable"), "it would be too late"
-    assert THREE_TRIES.max_age_seconds < LONGEST_ASKED_SECONDS
+    assert THREE_TRIES.max_age_seconds < LONGEST_ASKED_SECONDS == asked_for(puppet.decision)
+
+
+def test_what_is_told_of_a_remainder_that_is_held_can_be_stored(
+    world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade_id = world.open_trade(account)
+    reopen = OpenPosition("buy", 50, Decimal(10), replaces=trade_id)
+    puppet.decision = act(ClosePosition(trade_id), reopen, trade_id=trade_id)
+    check = Sender._check_clock
+
+    def refused(self: Sender, client: Any) -> None:
+        if world.storage.rows("SELECT 1 FROM axisor_actions WHERE status = 'confirmed' AND kind = 'ClosePosition'"):
+            raise Rejected("no", details={"limit": Decimal(5)})
+        check(self, client)
+
+    monkeypatch.setattr(Sender, "_check_clock", refused)
+    held = world.run(world.automation(account, "puppet", CONFIG))
+    assert (held["status"], held["waitingFor"]) == ("waiting", "paused")
+    assert held["error"]["details"] == {"limit": "5", "halfDone": True}
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise ValueError
+
+
+def test_whatever_an_error_is_given_can_be_stored() -> None:
+    circle: dict[str, Any] = {}
+    circle["circle"] = circle
+    error = Unavailable("away", details={"circle": circle, ("a", 1): 1, "unspeakable": Unspeakable()})
+    told = json.dumps(error.as_dict())
+    assert "('a', 1)" in told
+    assert "can't be shown: ValueError" in told
 
 
 class Code(Enum):
