@@ -108,13 +108,20 @@ def not_storable(outcome: Outcome) -> str | None:
     if not isinstance(told, (Act, Wait, AxisorError)):
         return None
     try:
-        stored = json.loads(json.dumps(told.as_dict(), allow_nan=False))
+        stored = json.loads(json.dumps(_form(told), allow_nan=False))
         back = Act.from_dict(stored) if isinstance(told, Act) else None
     except (TypeError, ValueError) as error:
         return f"that can't be written as JSON: {error}"
     if back is None or (back.as_dict() == stored and Outcome(back).actions == outcome.actions):
         return None
     return f"the ledger gives back {back}"
+
+
+def _form(told: Act | Wait | AxisorError) -> Any:
+    """Return what has to be JSON; an error itself would show as texts what is none."""
+    if isinstance(told, AxisorError):
+        return [told.status, told.code, told.message, told.details]
+    return told.as_dict()
 
 
 def ask(handler: Handler, context: AccountContext[Any], seconds: float) -> Outcome:
