@@ -79,8 +79,8 @@ class AxisorError(Exception):
         if self.account_name is not None:
             shown["accountName"] = self.account_name
         if self.details:
-            shown["details"] = self.details
-        return shown if _is_json(shown) else _as_texts(shown)
+            shown["details"] = _storable(self.details)
+        return _storable(shown)
 
 
 def _is_json(value: Any) -> bool:
@@ -91,16 +91,11 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _as_texts(shown: Mapping[str, Any], *, deep: int = 3) -> dict[str, Any]:
-    """Return what a third party's error shows so that it can be stored, whatever it was given."""
-    return {
-        _text(key): value
-        if _is_json(value)
-        else _as_texts(value, deep=deep - 1)
-        if isinstance(value, dict) and deep
-        else _text(value)
-        for key, value in shown.items()
-    }
+def _storable(fields: dict[Any, Any]) -> dict[str, Any]:
+    """Return fields as they are; as texts what of them is no JSON, which a third party's error may carry."""
+    if _is_json(fields):
+        return fields
+    return {_text(key): value if _is_json(value) else _text(value) for key, value in fields.items()}
 
 
 def _text(value: Any) -> str:

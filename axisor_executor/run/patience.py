@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from axisor_executor.errors import AxisorError
 from axisor_executor.run.flow import Stop
 from axisor_executor.settings import RetryPolicy
+from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution
 
 LONGEST_ASKED_SECONDS = 3600.0
+GIVE_UP_AFTER = timedelta(hours=1)
 
 
 def is_past(limit: datetime, now: Callable[[], datetime]) -> bool:
@@ -25,6 +27,11 @@ def is_past(limit: datetime, now: Callable[[], datetime]) -> bool:
 def asked_for(error: AxisorError) -> float:
     """Return the seconds for which an exchange or a plugin asks to be left alone; for ever is no answer."""
     return min(getattr(error, "retry_after", None) or 0.0, LONGEST_ASKED_SECONDS)
+
+
+def is_given_up(sent: LedgerAction) -> bool:
+    """Whether a request was sent so long ago that nobody will find out any more what became of it."""
+    return sent.sent_at is not None and datetime.now(UTC) - sent.sent_at > GIVE_UP_AFTER
 
 
 class Patience:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition, SetStopLoss, SetTakeProfit
+from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition
 from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, Throttled, Unavailable
 from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
+from axisor_executor.run import remainder
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
-from axisor_executor.run.patience import asked_for
+from axisor_executor.run.patience import GIVE_UP_AFTER, asked_for, is_given_up
 from axisor_executor.run.reads import search, shown
-from axisor_executor.storage import accounts, actions, executions, history, lineage
+from axisor_executor.storage import accounts, actions, executions, history
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
 
 FIRST_LOOK_SECONDS = 1.0
 SLOWEST_LOOK_SECONDS = 60.0
-GIVE_UP_AFTER = timedelta(hours=1)
 _LOOK_BACK = timedelta(minutes=2)  # how far before the signed instant a history is searched: clocks differ
 
 
@@ -73,12 +71,12 @@ class Settler:
         try:
             verdict = self._judge(sent)
         except Unavailable as error:
-            if not _too_old(sent):
+            if not is_given_up(sent):
                 raise
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         except AxisorError as error:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
-        if verdict.outcome == "unknown" and _too_old(sent):
+        if verdict.outcome == "unknown" and is_given_up(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(
             f"Outcome of {sent.action.kind} on account {sent.account_id}: {verdict.outcome} ({verdict.reason})",
@@ -90,7 +88,7 @@ class Settler:
         verdict = self._look(sent)
         if verdict.outcome == "executed" and self._closed_by_another(sent, verdict):
             verdict = Verdict("superseded", "another execution closed it", verdict.evidence)
-        return self._of_the_remainder(sent, verdict) or verdict
+        return remainder.judge(self.opener.storage, self._look, sent, verdict) or verdict
 
     def _closed_by_another(self, sent: LedgerAction, verdict: Verdict) -> bool:
         if isinstance(sent.action, CloseCrossPosition) and isinstance(verdict.evidence, CrossOrder):
@@ -111,72 +109,6 @@ class Settler:
             max_skew=self.max_skew_seconds,
         )
         return judge(sent.action, sent.baseline or {}, observe(sent, acting), request, client_id=sent.client_id)
-
-    def _of_the_remainder(self, sent: LedgerAction, verdict: Verdict) -> Verdict | None:
-        """Judge what was for a trade that another execution has closed to reduce it; ``None`` for all else.
-
-        It was meant for what is left of that trade: what came to nothing is decided again on it, and so is a level that
-        it was opened without. Nothing can come of the request itself any more, however long it lives: the trade that it
-        names is gone.
-        """
-        storage, action, trade = self.opener.storage, sent.action, verdict.evidence
-        is_level = isinstance(action, (SetStopLoss, SetTakeProfit))
-        if verdict.outcome != "superseded" and not (is_level and verdict.outcome == "executed"):
-            return None
-        if not (is_level or isinstance(action, ClosePosition)):
-            return None
-        if not isinstance(trade, Trade) or trade.state != "closed":
-            return None
-        if verdict.outcome == "superseded" and is_level and _was_set_by_another(sent, trade):
-            return None
-        # Two reduces of a trade, both of whose closes are not known, would wait for each other.
-        owing = lineage.unresolved(storage, sent.account_id, trade.id, but=sent.execution_id, for_certain=not is_level)
-        if owing is not None and verdict.outcome == "executed" and _too_old(sent):
-            return None  # it did take effect; what the other one makes of it may never be known
-        if owing is not None:
-            return Verdict("unknown", f"what execution {owing} makes of the trade's remainder is not known yet", trade)
-        now = lineage.current_id(storage, sent.account_id, trade.id)
-        if now == trade.id:
-            return None
-        if verdict.outcome == "executed":
-            left = self._look_at_what_is_left(sent, now)
-            if left.outcome != "not_executed":
-                return left
-        return Verdict("not_executed", f"the trade was closed to be reduced, and goes on as {now}", trade)
-
-    def _look_at_what_is_left(self, sent: LedgerAction, now: str) -> Verdict:
-        """Judge a level that was set before its trade was reduced by what that has become.
-
-        ``not_executed``: neither was it opened with the level, nor was that changed since.
-        """
-        action, storage = sent.action, self.opener.storage
-        assert isinstance(action, (SetStopLoss, SetTakeProfit))
-        name = _level_of(action)
-        reopens = history.reopens(storage, sent.account_id, action.trade_id, now)
-        opened_with = {reopen.new_trade_id: getattr(reopen.action, name) for reopen in reopens}
-        level = action.value if action.value in opened_with.values() else opened_with.get(now)
-        as_opened = {name: None if level is None else str(level)}
-        # No request of ours is for this trade: what it shows is what it is, as behind one that is dead.
-        verdict = self._look(replace(sent, action=replace(action, trade_id=now), baseline=as_opened, timestamp_ms=0))
-        if verdict.evidence is None:
-            return Verdict("unknown", f"trade {now}, as which its trade goes on, is in none of the lists right now")
-        if isinstance(verdict.evidence, Trade) and verdict.evidence.state == "closed":
-            owing = lineage.unresolved(storage, sent.account_id, now, but=sent.execution_id)
-            if owing is not None or lineage.current_id(storage, sent.account_id, now) != now:
-                return Verdict("unknown", f"trade {now}, as which its trade goes on, is just being reduced")
-        return verdict
-
-
-def _level_of(action: SetStopLoss | SetTakeProfit) -> str:
-    return "stoploss" if isinstance(action, SetStopLoss) else "takeprofit"
-
-
-def _was_set_by_another(sent: LedgerAction, trade: Trade) -> bool:
-    """Whether the level that a trade had at its end is neither ours nor the one that it had before."""
-    assert isinstance(sent.action, (SetStopLoss, SetTakeProfit))
-    name = _level_of(sent.action)
-    now, before = getattr(trade, name), (sent.baseline or {}).get(name)
-    return now is not None and (before is None or now != Decimal(before))
 
 
 def _commit(storage: Storage, run: Execution, sent: LedgerAction, verdict: Verdict) -> bool:
@@ -279,10 +211,6 @@ def _until_asked_again(error: Unavailable) -> float:
     if isinstance(error, (Throttled, CircuitOpen)):
         return held_back(error).seconds
     return max(FIRST_LOOK_SECONDS, asked_for(error))
-
-
-def _too_old(sent: LedgerAction) -> bool:
-    return sent.sent_at is not None and datetime.now(UTC) - sent.sent_at > GIVE_UP_AFTER
 
 
 def _unknown(pending: list[LedgerAction]) -> OutcomeUnknown:

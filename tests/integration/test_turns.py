@@ -225,21 +225,16 @@ def test_a_full_redis_puts_back_what_a_dead_worker_had(make: MakeQueue, own_redi
     assert ids(queue.broker.turn(LANE, 1)) == ["execution"]
 
 
-def test_a_replica_revives_nothing(make: MakeQueue, own_redis: PrivateRedis) -> None:
-    """Else recovery would go on to ask the old master after a failover, which believes that all is as it was."""
+@pytest.mark.parametrize("ask", [Queue.revive, Queue.sizes])
+def test_a_replica_refuses_what_is_asked_now_and_then(
+    make: MakeQueue, own_redis: PrivateRedis, ask: Callable[[Queue], object]
+) -> None:
+    """Else the old master would go on to be asked after a failover, which believes that all is as it was."""
     queue = make(own_redis.url)
     client: Any = queue.broker.client
     client.replicaof("127.0.0.1", 1)
     with pytest.raises(redis.ConnectionError):
-        queue.revive()
-
-
-def test_a_replica_tells_no_sizes(make: MakeQueue, own_redis: PrivateRedis) -> None:
-    queue = make(own_redis.url)
-    client: Any = queue.broker.client
-    client.replicaof("127.0.0.1", 1)
-    with pytest.raises(redis.ConnectionError):
-        queue.sizes()
+        ask(queue)
 
 
 def test_dead_letters_are_kept_for_a_while(queue: Queue) -> None:

@@ -180,7 +180,7 @@ def test_an_error_of_which_not_all_can_be_stored_is_stored_as_texts(
     monkeypatch.setattr(LNMarketsClient, "open_trade", away)
     result = world.run(puppets)
     assert (result["status"], result["error"]["code"]) == ("waiting", "Code.AWAY")
-    told = {"seen": "{1}", "rate": "nan", "tries": 2.5, "deeper": {"price": "1.5"}}
+    told = {"seen": "{1}", "rate": "nan", "tries": 2.5, "deeper": "{'price': Decimal('1.5')}"}
     assert result["error"]["details"] == told
     monkeypatch.undo()
     assert world.go_on(result["executionId"])["status"] == "completed"
