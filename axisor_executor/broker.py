@@ -132,7 +132,7 @@ class LaneBroker(RedisBroker):
                 one after it does, which alone knows what it asks for itself.
         """
         taken = self.taken[queue_name]
-        told = taken.to_tell(MOST_IN_A_TURN)
+        number, told = taken.begin(MOST_IN_A_TURN)
         now = time.monotonic()
         sign = str(current_millis()) if now >= self._alive_until else ""
         try:
@@ -151,7 +151,7 @@ class LaneBroker(RedisBroker):
             taken.turned(told, answer[::2], left)
             has_lost = count > len(taken)
         if has_lost:
-            self._put_back_lost(queue_name)
+            self._put_back_lost(queue_name, number)
         found = zip(answer[::2], answer[1::2], strict=True)
         return [message for one in found if (message := self._read(queue_name, *one)) is not None]
 
@@ -164,13 +164,14 @@ class LaneBroker(RedisBroker):
             time.sleep(bell_seconds)  # refused to this user, or no list: it looks now and then, as the stock one
         return count, left, *found
 
-    def _put_back_lost(self, queue_name: str) -> None:
+    def _put_back_lost(self, queue_name: str, turn: int) -> None:
         """Put back what Redis gave to this process in an answer that never arrived; else nobody would have it."""
         client: Any = self.client
         try:
-            lost = self.taken[queue_name].beyond(client.smembers(self.keys(queue_name).taken))
+            lost = self.taken[queue_name].lost(client.smembers(self.keys(queue_name).taken), turn)
             if lost:
-                self.do_requeue(queue_name, *lost)
+                with self.taken[queue_name].going_back(lost):
+                    self.do_requeue(queue_name, *lost)
                 say.warning(f"Queue {queue_name} got back {len(lost)} messages that were lost on the way here")
         except QUEUE_ERRORS as error:
             say.debug(f"What queue {queue_name} lost is put back with the next turn: {type(error).__name__}")

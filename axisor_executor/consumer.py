@@ -77,12 +77,13 @@ class LaneConsumer(_RedisConsumer):
     def requeue(self, messages: Iterable[Any]) -> None:
         """Put messages back; should that fail, the next turn does."""
         given = list(messages)
+        message_ids = [id_of(message) for message in given]
         try:
             if given:
-                self.broker.do_requeue(self.queue_name, *map(id_of, given))
+                with self.broker.taken[self.queue_name].going_back(message_ids):
+                    self.broker.do_requeue(self.queue_name, *message_ids)
         except QUEUE_ERRORS as error:
             say.debug(f"{len(given)} messages are put back on queue {self.queue_name} later: {type(error).__name__}")
-        self.broker.taken[self.queue_name].drop(map(id_of, given))
         self.queued_message_ids.difference_update([message.message_id for message in given])
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Taken:
@@ -19,15 +20,18 @@ class Taken:
         self.done: deque[bytes] = deque()
         self.left = 0
         self._held: set[bytes] = set()
+        self._going_back: set[bytes] = set()
+        self._turn = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def to_tell(self, most: int) -> list[bytes]:
-        """Return, and leave to the caller, the ids that the queue is told next."""
+    def begin(self, most: int) -> tuple[int, list[bytes]]:
+        """Begin a turn: return its number, and the ids that the queue is told in it, which are left to the caller."""
         with self._lock:
-            return [self.done.popleft() for _ in range(min(len(self.done), most))]
+            self._turn += 1
+            return self._turn, [self.done.popleft() for _ in range(min(len(self.done), most))]
 
     def turned(self, told: Iterable[bytes], found: Iterable[bytes], left: int) -> None:
         """Hear of a turn that succeeded: what it told, what it took, and how many it left in line."""
@@ -46,7 +50,24 @@ class Taken:
         with self._lock:
             self._held = set(self.done)
 
-    def beyond(self, message_ids: Collection[bytes]) -> list[bytes]:
-        """Return those of these ids that this process knows nothing of."""
+    def lost(self, message_ids: Collection[bytes], turn: int) -> list[bytes]:
+        """Return those of these ids that this process knows nothing of; none where another turn has begun since.
+
+        What that one takes is not known here before its answer is: whoever was given up and wakes up late must not
+        put it back. It finds by itself what is lost.
+        """
         with self._lock:
-            return [one for one in message_ids if one not in self._held]
+            known = self._held | self._going_back
+            return [one for one in message_ids if one not in known] if turn == self._turn else []
+
+    @contextmanager
+    def going_back(self, message_ids: Collection[bytes]) -> Iterator[None]:
+        """Give messages up while the block puts them back; whoever takes one again before it ends has it."""
+        with self._lock:
+            self._held.difference_update(message_ids)
+            self._going_back.update(message_ids)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._going_back.difference_update(message_ids)

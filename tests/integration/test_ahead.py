@@ -394,6 +394,89 @@ class TestReplaced:
         assert len(take(after)) == CAP
         assert left(lanes.client) == {"in line": 0, "messages": CAP, "taken": CAP}
 
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_one_that_is_just_putting_back_what_was_lost_takes_nothing_from_the_next(
+        self, queue: Queue, lanes: LaneBroker, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        fill(queue, CAP)
+        before, requeue, taken = consume(lanes), lanes.do_requeue, []
+        assert TURN.run(lanes.client, lanes.keys("default"), lanes.broker_id, "", 2, 0)[0] == 2
+
+        def putting_back(*given: Any) -> None:
+            monkeypatch.setattr(lanes, "do_requeue", requeue)
+            if moment == "after":
+                requeue(*given)
+            after = consume(lanes)
+            taken.extend(take(after) + take(after))
+            if moment == "before":
+                requeue(*given)
+
+        monkeypatch.setattr(lanes, "do_requeue", putting_back)
+        assert take(before) == []
+        consumer = lanes.consumer_of("default")
+        assert consumer is not None
+        consumer.prefetch = lanes.threads = PLENTY
+        for _ in range(3):
+            taken += take(consumer)
+        assert sorted(names(taken)) == first(CAP), "each once"
+
+    def test_what_the_next_one_is_just_getting_was_not_lost(
+        self, queue: Queue, lanes: LaneBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Redis has given it out already, and the answer is on its way."""
+        fill(queue, 2)
+        client: Any = lanes.client
+        before, smembers = consume(lanes), client.smembers
+        assert TURN.run(client, lanes.keys("default"), lanes.broker_id, "", 1, 0)[0] == 1
+        asked, given_out = threading.Event(), threading.Event()
+
+        def asking(name: str) -> Any:
+            monkeypatch.setattr(client, "smembers", smembers)
+            asked.set()
+            assert given_out.wait(SECONDS)
+            return smembers(name)
+
+        def on_its_way(*given: Any) -> Any:
+            monkeypatch.setattr(broker, "TURN", TURN)
+            answer = TURN.run(*given)
+            given_out.set()
+            late.join(SECONDS)
+            return answer
+
+        monkeypatch.setattr(client, "smembers", asking)
+        late = threading.Thread(target=take, args=(before,))
+        late.start()
+        assert asked.wait(SECONDS)
+        queue.announce("new", "default")
+        after = consume(lanes)
+        monkeypatch.setattr(broker, "TURN", SimpleNamespace(run=on_its_way))
+        taken = take(after)
+        for _ in range(3):
+            taken += take(after)
+        assert sorted(names(taken)) == [*first(2), "new"], "each once"
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_nor_does_one_that_is_just_putting_back_what_waits(
+        self, queue: Queue, lanes: LaneBroker, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        fill(queue, AHEAD)
+        before, requeue, taken = consume(lanes), lanes.do_requeue, []
+
+        def putting_back(*given: Any) -> None:
+            if moment == "after":
+                requeue(*given)
+            consume(lanes)
+            taken.extend(lanes.turn("default", AHEAD))
+            if moment == "before":
+                requeue(*given)
+
+        monkeypatch.setattr(lanes, "do_requeue", putting_back)
+        before.requeue(lanes.turn("default", AHEAD))
+        monkeypatch.setattr(lanes, "do_requeue", requeue)
+        for _ in range(2):
+            taken += lanes.turn("default", AHEAD)
+        assert sorted(names(taken)) == first(AHEAD), "each once"
+
     def test_what_comes_when_it_was_just_given_up_is_not_put_back_by_itself(
         self, queue: Queue, lanes: LaneBroker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
