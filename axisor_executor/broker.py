@@ -28,7 +28,7 @@ from axisor_executor.consumer import LaneConsumer
 from axisor_executor.lanes import ACTORS
 from axisor_executor.observe.logs import say
 from axisor_executor.queue_script import DROP, HELD, MOST_IN_A_TURN, PUT, PUT_BACK, REVIVE, TURN, Keys
-from axisor_executor.redis_client import QUEUE_ERRORS, SOCKET_TIMEOUT_SECONDS, Client
+from axisor_executor.redis_client import AWAY_ERRORS, QUEUE_ERRORS, SOCKET_TIMEOUT_SECONDS, Client
 from axisor_executor.settings import Settings
 from axisor_executor.taken import Taken
 from axisor_executor.unreadable import read
@@ -182,6 +182,9 @@ class LaneBroker(RedisBroker):
             say.error(f"A message on queue {queue_name} can't be read and was dropped")
             try:
                 self.do_nack(queue_name, message_id)
+            except AWAY_ERRORS as error:  # it has become one or not: if not, it is put back, and comes again
+                say.warning(f"It may not have become a dead letter: {type(error).__name__}")
+                self.taken[queue_name].drop((message_id,))
             except QUEUE_ERRORS as error:  # the others of its turn must go on; it lies until this process ends
                 say.warning(f"It did not become a dead letter: {type(error).__name__}")
             else:

@@ -21,7 +21,7 @@
     ├── PluginError                500  a plugin raised, returned junk or is broken
     ├── LeaseLost                  503  another run holds the account now
     ├── Held                       503  a switch or an unresolved action holds this action
-    ├── Changed                    503  the automation or its account was changed since the decision
+    ├── Changed                    503  automation, account, keys or exchange were changed since the decision
     ├── SettingsError              500  the environment's settings
     ├── StorageError               500  the database is not as it must be
     └── EmbeddedServerError        500  a private server could not be started
@@ -33,7 +33,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any, ClassVar
+from uuid import UUID
 
 
 class AxisorError(Exception):
@@ -79,30 +83,36 @@ class AxisorError(Exception):
         if self.account_name is not None:
             shown["accountName"] = self.account_name
         if self.details:
-            shown["details"] = _storable(self.details)
-        return _storable(shown)
+            shown["details"] = self.details
+        stored: dict[str, Any] = _storable(shown)
+        return stored
 
 
 def _is_json(value: Any) -> bool:
     try:
         json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001  its class is a third party's
         return False
     return True
 
 
-def _storable(fields: dict[Any, Any]) -> dict[str, Any]:
-    """Return fields as they are; as texts what of them is no JSON, which a third party's error may carry."""
-    if _is_json(fields):
-        return fields
-    return {_text(key): value if _is_json(value) else _text(value) for key, value in fields.items()}
+def _storable(value: Any, depth: int = 5) -> Any:
+    """Return a value as it is; as texts what of it is no JSON, which a third party's error may carry."""
+    if _is_json(value):
+        return value
+    if depth and type(value) is dict:
+        return {_text(key): _storable(item, depth - 1) for key, item in value.items()}
+    if depth and type(value) in (list, tuple, set, frozenset):
+        return [_storable(item, depth - 1) for item in value]
+    return _text(value)
 
 
 def _text(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception as error:  # noqa: BLE001  its class is a third party's
-        return f"({type(value).__name__}, which can't be shown: {type(error).__name__})"
+    """Return a key, or a value that is no JSON, as a text; of what may be anything, keys among it, its class alone."""
+    return str(value) if isinstance(value, _TELLING) else f"({type(value).__name__})"
+
+
+_TELLING = (str, int, float, Decimal, Enum, UUID, date, time, timedelta)
 
 
 class InvalidJob(AxisorError):
@@ -246,7 +256,7 @@ class Held(AxisorError):
 
 
 class Changed(AxisorError):
-    """Automation, account or keys were changed since the decision; nothing was sent, it is decided again."""
+    """Automation, account, keys or exchange were changed since the decision; nothing was sent, it is decided again."""
 
     default_status = 503
     default_code = "changed_meanwhile"

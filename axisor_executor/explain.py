@@ -9,11 +9,11 @@ from typing import Any
 
 from axisor_executor.errors import AxisorError, NotFound
 from axisor_executor.observe.logs import maybe_timestamp, timestamp
-from axisor_executor.storage import actions, executions
+from axisor_executor.storage import executions
 from axisor_executor.storage.accounts import as_stored
-from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import COLUMNS, Execution, from_row
+from axisor_executor.storage.values import document, maybe_instant
 
 _CANDIDATES = 5
 
@@ -138,32 +138,60 @@ def explain(storage: Storage, one: Execution) -> dict[str, Any]:
         "looks": one.looks,
         "runs": one.fence,
         "plans": plans,
-        "actions": [_action(action) for action in actions.of(storage, one.id)],
+        "actions": [_action(row) for row in storage.rows(_ACTIONS, one.id)],
         "result": one.result,
         "error": one.error,
     }
 
 
-def _action(action: LedgerAction) -> dict[str, Any]:
+_ACTIONS = """
+SELECT seq, plan_version, group_index, step_index, params, status, timestamp_ms, sent_at, account_id, exchange_user_id,
+    key_fingerprint, client_id, baseline, answer, new_trade_id, dry_run, request, error
+FROM axisor_actions WHERE execution_id = ? ORDER BY seq
+"""
+
+
+def _action(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Return an action as its row has it: nothing of it has to be understood, so one of any later version is shown."""
+    (
+        seq,
+        plan_version,
+        group_index,
+        step_index,
+        params,
+        status,
+        timestamp_ms,
+        sent_at,
+        account_id,
+        exchange_user_id,
+        key_fingerprint,
+        client_id,
+        baseline,
+        answer,
+        new_trade_id,
+        dry_run,
+        request,
+        error,
+    ) = row
     return {
-        "seq": action.seq,
-        "planVersion": action.plan_version,
-        "group": action.group_index,
-        "step": action.step_index,
-        "action": action.action.as_dict(),
-        "status": action.status,
-        "timestampMs": action.timestamp_ms,
-        "sentAt": maybe_timestamp(action.sent_at),
-        "accountId": action.account_id,
-        "exchangeUserId": action.exchange_user_id,
-        "keyFingerprint": action.key_fingerprint,
-        "clientId": action.client_id,
-        "baseline": action.baseline,
-        "answer": action.answer,
-        "newTradeId": action.new_trade_id,
-        "dryRun": action.dry_run,
-        "request": action.request,
-        "error": action.error,
+        "seq": seq,
+        "planVersion": plan_version,
+        "group": group_index,
+        "step": step_index,
+        "action": document(params),
+        "status": status,
+        "timestampMs": timestamp_ms,
+        "sentAt": maybe_timestamp(maybe_instant(sent_at)),
+        "accountId": account_id,
+        "exchangeUserId": exchange_user_id,
+        "keyFingerprint": key_fingerprint,
+        "clientId": client_id,
+        "baseline": document(baseline),
+        "answer": document(answer),
+        "newTradeId": new_trade_id,
+        "dryRun": bool(dry_run),
+        "request": document(request),
+        "error": document(error),
     }
 
 

@@ -8,9 +8,9 @@ from axisor_executor.automation import OpenPosition
 from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.observe.logs import say
 from axisor_executor.run import result as results
-from axisor_executor.run.outcome import as_told, merged_outcomes
+from axisor_executor.run.outcome import as_told, is_untold, merged_outcomes, present_plan
 from axisor_executor.run.result import Subject
-from axisor_executor.storage import actions, executions
+from axisor_executor.storage import actions, executions, tradelog
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
@@ -29,6 +29,7 @@ def retry(storage: Storage, execution_id: str, *, max_age_seconds: float) -> Exe
     Raises:
         NotFound: there is no such execution.
         InvalidJob: it is not over, or there is nothing to try again (400, ``not_retryable``).
+        AxisorError: another version wrote what the ledger has of it (500, ``ledger_unreadable``).
     """
     with storage.write(durable=True):
         found = _get(storage, execution_id)
@@ -62,10 +63,11 @@ def resolve(
         NotFound: there is no such execution.
         InvalidJob: it is not uncertain (400, ``not_uncertain``), or a trade is named and there is not exactly one
             unknown entry that was executed (400, ``not_one_entry``).
+        AxisorError: another version wrote what the ledger has of it (500, ``ledger_unreadable``).
     """
     with storage.write(durable=True):
         found = _get(storage, execution_id)
-        if found.status != "uncertain" or found.plan is None:
+        if found.status != "uncertain":
             raise InvalidJob(f"Execution {found.id} is {found.status}, not uncertain", code="not_uncertain")
         ledger = actions.of(storage, found.id)
         opened = [one for one in ledger if one.is_unsettled and isinstance(one.action, OpenPosition)]
@@ -86,13 +88,15 @@ def resolve(
         subject = Subject(found, automation_type=found.automation_type)
         ended = results.acted(subject, plan, outcomes)
         executions.conclude(storage, found, ended.status, result=ended.result, error=ended.error)
+        if is_untold(found):
+            tradelog.write(storage, ended.trade_log)
     say.info(f"Execution {found.id} was resolved by hand: {verdict}", mark="🧑‍⚖️")
     return ended.result
 
 
 def _owed(storage: Storage, found: Execution) -> list[LedgerAction]:
     """Return what half-done reduces still owe and is not planned any more: reopens, and steps behind them."""
-    if found.plan is None or found.plan["decision"] != "act":
+    if not present_plan(found).groups:
         return []
     _, outcomes = merged_outcomes(storage, found)
     half_done = [outcome for outcome in outcomes if outcome.is_half_done]

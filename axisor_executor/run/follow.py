@@ -23,7 +23,7 @@ from axisor_executor.errors import (
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.flow import Stop, Suspend, crashed, held_back, soonest, waits_for
 from axisor_executor.run.outcome import GroupOutcome
-from axisor_executor.run.patience import is_past
+from axisor_executor.run.patience import FIRST_LOOK_SECONDS, is_past
 from axisor_executor.run.send import Sender
 from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction
@@ -33,7 +33,6 @@ from axisor_executor.storage.lineage import REOPEN_SECONDS
 from axisor_executor.storage.plans import Plan
 
 HELD_RETRY_SECONDS = 5.0
-FIRST_LOOK_SECONDS = 1.0
 
 
 class Follower:
@@ -130,9 +129,15 @@ class Follower:
             return self._deny(run, step, crashed(error, account_name=name, account_id=account_id))
 
     def _deny(self, run: Execution, step: LedgerAction, error: AxisorError) -> bool:
+        """Let a step end as refused of which nothing was sent.
+
+        Raises:
+            Suspend: it was begun, and what went wrong came after that: the exchange is asked what became of it.
+        """
         if self.plan is not None:
             self.plan.keep()
-        actions.deny(self.storage, run, step, error.as_dict())
+        if not actions.deny(self.storage, run, step, error.as_dict()):
+            raise Suspend("reconcile", FIRST_LOOK_SECONDS, error=error) from None
         return False
 
 

@@ -46,14 +46,14 @@ class GroupOutcome:
         return any(step.status in ("confirmed", "superseded", "sending", "unknown") for step in self.steps)
 
     @property
-    def was_sent(self) -> bool:
-        """Whether any request left for it."""
-        return any(step.was_sent for step in self.steps)
+    def was_tried(self) -> bool:
+        """Whether any of its actions was sent, and not taken back, or was denied."""
+        return any(step.was_tried for step in self.steps)
 
     @property
     def binds(self) -> bool:
         """Whether it has come to something that is to be told, whatever comes after: an effect, or a definite no."""
-        return self.touched or (self.was_sent and not self.proven_not_executed)
+        return self.touched or (self.was_tried and not self.proven_not_executed)
 
     @property
     def is_dry_run(self) -> bool:
@@ -98,7 +98,7 @@ def outcomes_of(plan: Act, ledger: Iterable[LedgerAction], version: int) -> list
     outcomes = []
     for index, group in enumerate(plan.groups):
         steps = tuple(latest[index, step] for step in range(len(group.actions)) if (index, step) in latest)
-        is_told = plan_is_told and all(step.is_told for step in steps if step.was_sent)
+        is_told = plan_is_told and all(step.is_told for step in steps if step.was_tried)
         outcomes.append(replace(_outcome(group, index, steps), is_told=is_told))
     return outcomes
 
@@ -136,16 +136,16 @@ def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerActi
     if all(action.plan_version == run.plan_version for action in ledger):
         return []
     plans = {
-        stored["version"]: _plan_of(run, stored)
+        stored["version"]: plan
         for stored in executions.old_plans(storage, run.id)
-        if stored["decision"] == "act" and stored["version"] < run.plan_version
+        if (plan := _plan_of(run, stored)) is not None and stored["version"] < run.plan_version
     }
     older = [outcome for version, plan in plans.items() for outcome in outcomes_of(plan, ledger, version)]
     plans[run.plan_version] = present_plan(run)
     return [
         outcome
         for outcome in older
-        if (outcome.touched or (outcome.was_sent and not outcome.is_told))
+        if (outcome.touched or (outcome.was_tried and not outcome.is_told))
         and not (outcome.proven_not_executed and _goes_on(storage, outcome, plans))
     ]
 
@@ -166,24 +166,28 @@ def ledger_of(storage: Storage, run: Execution) -> list[LedgerAction]:
     return [replace(action, is_told=action.seq in told) for action in ledger] if told else ledger
 
 
+def is_untold(run: Execution) -> bool:
+    """Whether an execution has ended without a word of what it did."""
+    return bool(((run.error or {}).get("details") or {}).get(UNTOLD))
+
+
 def as_told(run: Execution, ledger: Iterable[LedgerAction]) -> Execution:
     """Return an ended execution with what its end has told noted in its plan."""
-    if run.plan is None or ((run.error or {}).get("details") or {}).get(UNTOLD):
+    if run.plan is None or is_untold(run):
         return run
-    told = [action.seq for action in ledger if action.was_sent and not action.is_unsettled]
+    told = [action.seq for action in ledger if action.was_tried and not action.is_unsettled]
     return replace(run, plan={**run.plan, TOLD: told})
 
 
 def present_plan(run: Execution) -> Act:
     """Return the plan that is followed now; one without groups where there is none."""
-    if run.plan is None or run.plan["decision"] != "act":
-        return Act(groups=(), action=str(run.job.get("action") or run.automation_type), lists_trades=True)
-    return _plan_of(run, run.plan)
+    plan = None if run.plan is None else _plan_of(run, run.plan)
+    return plan or Act(groups=(), action=str(run.job.get("action") or run.automation_type), lists_trades=True)
 
 
-def _plan_of(run: Execution, stored: Mapping[str, Any]) -> Act:
+def _plan_of(run: Execution, stored: Mapping[str, Any]) -> Act | None:
     try:
-        return Act.from_dict(stored)
+        return Act.from_dict(stored) if stored["decision"] == "act" else None
     except actions.UNREADABLE as error:
         raise actions.unreadable(run.id, error) from None
 

@@ -12,6 +12,8 @@ from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.executions import Execution
 
+FIRST_LOOK_SECONDS = 1.0
+"""How soon after a request whose answer was lost the exchange is asked what became of it."""
 LONGEST_ASKED_SECONDS = 3600.0
 GIVE_UP_AFTER = timedelta(hours=1)
 

@@ -122,7 +122,7 @@ def acted(subject: Subject, plan: Act, outcomes: Sequence[GroupOutcome]) -> Ende
             result["result"] = _with({"status": status, "tradeId": result["tradeId"]}, nested)
     if error is not None:
         result["error"] = error = subject.about(error)
-    log = _entries(subject, (one for one in outcomes if one.was_sent or one.status == "failed"))
+    log = _entries(subject, (one for one in outcomes if one.was_tried or one.status == "failed"))
     return Ended(status, result, error, log, outcomes=tuple(outcomes))
 
 
@@ -132,7 +132,7 @@ def rehearsed(subject: Subject, ended: Ended) -> Ended:
     The TradeLog gets nothing of it, but for groups of which something was sent while the execution was live; a result
     with such groups is no dry run's as a whole.
     """
-    live = [outcome for outcome in ended.outcomes if outcome.was_sent and not outcome.is_dry_run]
+    live = [outcome for outcome in ended.outcomes if outcome.was_tried and not outcome.is_dry_run]
     result = dict(ended.result) if live else {**ended.result, "dryRun": True}
     requests = [_unsent(step) for outcome in ended.outcomes for step in outcome.steps if step.is_rehearsed]
     if requests:

@@ -42,7 +42,7 @@ from axisor_executor.run.reads import shown
 from axisor_executor.run.rehearse import rehearse
 from axisor_executor.storage import actions, sending
 from axisor_executor.storage.actions import LedgerAction
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.plans import Plan
 from axisor_executor.storage.sending import Sending
@@ -233,6 +233,11 @@ def _closed_meanwhile(action: Action, acting: Acting) -> Trade | CrossPosition |
             return _closed_for_good(action, acting)
         position = acting.reads.cross_position() if isinstance(action, CloseCrossPosition) else None
     except AxisorError:
+        return None
+    except BROKEN:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a client trips over, the exchange has said no
+        say.crash(f"What {action.kind} was for can't be read: {type(error).__name__}")
         return None
     return position if position is not None and _is_over(position) else None
 

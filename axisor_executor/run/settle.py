@@ -8,21 +8,20 @@ from typing import Any
 
 from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition
 from axisor_executor.automation.actions import CrossAction
-from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, Throttled, Unavailable
+from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, StorageError, Throttled, Unavailable
 from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
 from axisor_executor.run import remainder
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
-from axisor_executor.run.patience import GIVE_UP_AFTER, asked_for, is_given_up
+from axisor_executor.run.patience import FIRST_LOOK_SECONDS, GIVE_UP_AFTER, asked_for, is_given_up
 from axisor_executor.run.reads import search, shown
 from axisor_executor.storage import accounts, actions, executions, history
 from axisor_executor.storage.actions import LedgerAction
-from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution
 
-FIRST_LOOK_SECONDS = 1.0
 SLOWEST_LOOK_SECONDS = 60.0
 _LOOK_BACK = timedelta(minutes=2)  # how far before the signed instant a history is searched: clocks differ
 
@@ -74,8 +73,13 @@ class Settler:
             if not is_given_up(sent):
                 raise
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
+        except (StorageError, *BROKEN):
+            raise
         except AxisorError as error:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
+        except Exception as error:  # noqa: BLE001  what is wrong with one action must not keep others unsettled or owed
+            say.crash(f"{sent.action.kind} on account {sent.account_id} can't be judged: {type(error).__name__}")
+            verdict = Verdict("unknown", f"it could not be judged: {type(error).__name__}")
         if verdict.outcome == "unknown" and is_given_up(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(

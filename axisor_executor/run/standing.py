@@ -53,7 +53,7 @@ class Standing:
     @property
     def is_decided(self) -> bool:
         """Whether the present plan has begun and leaves nothing to be decided."""
-        return any(one.was_sent for one in self.outcomes) and not any(self._is_undecided(one) for one in self.outcomes)
+        return any(one.was_tried for one in self.outcomes) and not any(self._is_undecided(one) for one in self.outcomes)
 
     @property
     def has_begun(self) -> bool:
@@ -92,4 +92,4 @@ class Standing:
         """Whether nothing of a group was sent, or what was sent is proven never to have been carried out."""
         if outcome.proven_not_executed:
             return self._patience.may_decide_again(lost_of(self._all)[outcome.key])
-        return bool(outcome.group.actions) and not outcome.was_sent
+        return bool(outcome.group.actions) and not outcome.was_tried

@@ -30,7 +30,7 @@ _UNSETTLED = "status NOT IN ('planned', 'confirmed', 'rejected', 'superseded')"
 that are unsettled, by their index, wherever it was last told that there are none."""
 ActionStatus = Literal["planned", "sending", "confirmed", "rejected", "unknown", "superseded"]
 
-UNREADABLE = (ValueError, TypeError, KeyError, ArithmeticError)
+UNREADABLE = (ValueError, TypeError, KeyError, ArithmeticError, AttributeError)
 """What is raised by reading what this version does not know: a kind, a field, a value."""
 COLUMNS = (
     "execution_id, seq, plan_version, group_index, step_index, params, automation_id, account_id, status, "
@@ -68,8 +68,8 @@ class LedgerAction:
     """Whether an end of its execution has told of it already. Not in its row: see ``run.outcome``."""
 
     @property
-    def was_sent(self) -> bool:
-        """Whether a request may have left for it at any time."""
+    def was_tried(self) -> bool:
+        """Whether it was sent, and not taken back, or was denied."""
         return self.status != "planned"
 
     @property
@@ -152,7 +152,7 @@ def insertion(drafted: LedgerAction) -> Statement:
             "INSERT INTO axisor_actions (execution_id, seq, plan_version, group_index, step_index, kind, trade_id, "  # noqa: S608
             "params, automation_id, account_id, status, client_id, dry_run, created_at, timestamp_ms, baseline, "
             "exchange_user_id, key_fingerprint, sent_at) "
-            f"VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,{{now}},?,?,?,?,{'{now}' if drafted.was_sent else 'NULL'})"
+            f"VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,{{now}},?,?,?,?,{'{now}' if drafted.was_tried else 'NULL'})"
         ),
         drafted.execution_id,
         drafted.seq,
@@ -295,9 +295,12 @@ def deny(
     *,
     status: Literal["rejected", "superseded"] = "rejected",
     answer: Mapping[str, Any] | None = None,
-) -> None:
-    """Settle a planned action by ourselves: nothing was sent, and nothing will be."""
-    storage.run(
+) -> bool:
+    """Settle a planned action by ourselves: nothing was sent, and nothing will be.
+
+    Returns whether it was planned still, and the run's.
+    """
+    touched = storage.run(
         "UPDATE axisor_actions SET status = ?, error = ?, answer = ?, settled_at = {now} "
         "WHERE execution_id = ? AND seq = ? AND status = 'planned' "
         "AND EXISTS (SELECT 1 FROM axisor_executions WHERE id = ? AND fence = ?)",
@@ -309,6 +312,7 @@ def deny(
         run.id,
         run.fence,
     )
+    return touched == 1
 
 
 def unreadable(execution_id: str, error: Exception) -> AxisorError:

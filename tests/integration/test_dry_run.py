@@ -127,7 +127,7 @@ class TestTheRecord:
         dry(world)
         result = world.run(automation_id, trade_id=trade_id)
         (action,) = world.actions(result["executionId"])
-        assert (action.status, action.dry_run, action.was_sent, action.timestamp_ms) == ("planned", True, False, None)
+        assert (action.status, action.dry_run, action.was_tried, action.timestamp_ms) == ("planned", True, False, None)
         assert action.request is not None
         assert action.request.pop("timestampMs") > 1_700_000_000_000
         assert action.request == {

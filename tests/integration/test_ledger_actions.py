@@ -113,7 +113,7 @@ class TestSending:
         sent = ledger.send(run, ledger.plan(run)[0])
         actions.unsend(ledger.storage, sent, {"code": "exchange_unavailable"})
         (planned,) = ledger.actions(run)
-        assert (planned.status, planned.timestamp_ms, planned.was_sent) == ("planned", None, False)
+        assert (planned.status, planned.timestamp_ms, planned.was_tried) == ("planned", None, False)
         assert ledger.send(run, planned).status == "sending"
 
     @pytest.mark.parametrize("final", ["confirmed", "rejected", "superseded"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -15,14 +16,21 @@ from axisor_executor import interventions
 from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, act, wait
 from axisor_executor.errors import AxisorError, Rejected, Unavailable
 from axisor_executor.exchange.client import LNMarketsClient
+from axisor_executor.explain import explain
 from axisor_executor.run.patience import LONGEST_ASKED_SECONDS, asked_for
+from axisor_executor.run.reads import LiveReads
 from axisor_executor.run.send import Sender
+from axisor_executor.run.settle import Settler
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.plans import Plan
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
 
 OPENING = "POST /v3/futures/isolated/trade"
+CLOSING = f"{OPENING}/close"
+TOPPING_UP = f"{OPENING}/add-margin"
+LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 ENTRY = OpenPosition("buy", 100, Decimal(10))
 THREE_TRIES = RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 
@@ -105,22 +113,136 @@ def test_an_answer_that_can_not_be_told_is_not_asked_for_twice(
     assert world.run(world.automation(account, "puppet", CONFIG))["status"] == "pending", "the account is free again"
 
 
-def test_what_could_not_be_told_is_told_after_a_retry(world: World, account: Account, puppet: Puppet) -> None:
+@pytest.mark.parametrize("told_by", ["a retry", "a person"])
+def test_what_could_not_be_told_is_told_once_it_is_known(
+    world: World, account: Account, puppet: Puppet, told_by: str
+) -> None:
     lost_one, done_one = world.open_trade(account), world.open_trade(account)
     groups = tuple(Group("top_up", (AddMargin(one, 100),), one) for one in (lost_one, done_one))
     puppet.decision = Act(groups=groups, action="top_up", lists_trades=True)
-    world.paper.add_fault("drop_before", route="POST /v3/futures/isolated/trade/add-margin", count=1)
+    world.paper.add_fault("drop_after", route=TOPPING_UP, count=1)
     lost = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
     plan = world.execution(lost).plan or {}
     of_another_version(world.storage, "plan", lost, copy.deepcopy(plan))
     to_its_end(world, lost)
-    assert (world.execution(lost).error or {})["details"] == {"untold": True}
     world.storage.run("UPDATE axisor_executions SET plan = ? WHERE id = ?", plan, lost)
-    world.storage.run("UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE status = 'unknown'")
-    interventions.retry(world.storage, lost, max_age_seconds=300)
-    assert world.settle(lost)["status"] == "completed"
+    if told_by == "a retry":
+        interventions.retry(world.storage, lost, max_age_seconds=300)
+        assert world.settle(lost)["status"] == "completed"
+    else:
+        assert interventions.resolve(world.storage, lost, "executed")["status"] == "completed"
     told = [(row.trade_id, row.status) for row in world.trade_log() if row.action == "top_up"]
     assert sorted(told) == sorted([(lost_one, "success"), (done_one, "success")])
+
+
+def test_one_of_whose_plan_nothing_is_left_can_be_resolved(world: World, puppets: str) -> None:
+    world.paper.add_fault("drop_after", route=OPENING, count=1)
+    lost = world.run(puppets)["executionId"]
+    of_another_version(world.storage, "plan", lost, copy.deepcopy(world.execution(lost).plan or {}))
+    to_its_end(world, lost)
+    world.storage.run("UPDATE axisor_executions SET plan = NULL WHERE id = ?", lost)
+    assert interventions.resolve(world.storage, lost, "executed")["status"] == "completed"
+    assert [one.status for one in world.actions(lost)] == ["confirmed"]
+
+
+def test_what_nothing_was_sent_of_fails_at_once(world: World, puppet: Puppet, puppets: str) -> None:
+    puppet.decision = Unavailable("away")
+    execution_id = world.run(puppets)["executionId"]
+    world.storage.run(
+        "UPDATE axisor_executions SET plan = ?, plan_version = 1 WHERE id = ?",
+        {"decision": "act", "version": 1, "groups": [{"actions": [{"kind": "HedgePosition"}]}]},
+        execution_id,
+    )
+    result = world.go_on(execution_id)
+    assert (result["status"], result["error"]["code"]) == ("failed", "ledger_unreadable")
+    assert "uncertain_outcome" not in world.alerts
+
+
+@pytest.mark.parametrize("where", ["action", "plan"])
+def test_whoever_is_called_can_look_at_it(world: World, puppets: str, where: str) -> None:
+    world.paper.add_fault("drop_before", route=OPENING, count=1)
+    lost = world.run(puppets)["executionId"]
+    before = explain(world.storage, world.execution(lost))
+    of_another_version(world.storage, where, lost, world.execution(lost).plan or {})
+    told = explain(world.storage, world.execution(lost))
+    (action,) = told["actions"]
+    (plan,) = told["plans"]
+    named = action["action"] if where == "action" else plan["groups"][0]["actions"][0]
+    assert named["kind"] == "HedgePosition"
+    assert {**action, "action": None} == {**before["actions"][0], "action": None}
+
+
+class TestOneThatCanNotBeJudged:
+    """An action of another version, or of another's client, beside a trade that is closed and not open again."""
+
+    @pytest.fixture
+    def trades(self, world: World, account: Account) -> list[str]:
+        return [world.open_trade(account), world.open_trade(account)]
+
+    @pytest.fixture
+    def lost(self, world: World, account: Account, puppet: Puppet, trades: list[str]) -> str:
+        reduced, topped_up = trades
+        reopen = OpenPosition("buy", 50, Decimal(10), replaces=reduced)
+        reduce = Group("reduce", (ClosePosition(reduced), reopen), reduced)
+        top_up = Group("top_up", (AddMargin(topped_up, 100),), topped_up)
+        puppet.decision = Act(groups=(reduce, top_up), action="go", lists_trades=True)
+        world.paper.add_fault("status_before", route=OPENING, status=503, count=1)
+        world.paper.add_fault("drop_after", route=TOPPING_UP, count=1)
+        execution_id = str(world.run(world.automation(account, "puppet", CONFIG))["executionId"])
+        world.storage.run("UPDATE axisor_actions SET baseline = ? WHERE kind = 'AddMargin'", {})
+        return execution_id
+
+    def test_keeps_no_other_from_what_it_is_owed(self, world: World, account: Account, lost: str) -> None:
+        with world.changes() as changes:
+            held = world.go_on(lost)
+        assert (held["status"], held["waitingFor"]) == ("waiting", "reconcile")
+        assert changes.kinds == ["open"]
+        assert {one.action.kind: one.status for one in world.actions(lost)} == {
+            "close_position": "confirmed",
+            "open_position": "confirmed",
+            "add_margin": "unknown",
+        }
+
+    def test_ends_uncertain(self, world: World, lost: str) -> None:
+        world.storage.run("UPDATE axisor_actions SET sent_at = ? WHERE status = 'unknown'", LONG_AGO)
+        assert world.go_on(lost)["status"] == "uncertain"
+        assert world.alerts == ["uncertain_outcome"]
+        told = {row.action: row.status for row in world.trade_log()}
+        assert (told["reduce"], told["top_up"]) == ("success", "exchange_error")
+
+
+def test_a_refused_close_of_which_nothing_more_can_be_read_is_refused(
+    world: World, account: Account, puppet: Puppet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trade_id = world.open_trade(account)
+    puppet.decision = act(ClosePosition(trade_id), trade_id=trade_id)
+
+    def odd(*_: Any) -> Any:
+        raise KeyError("of a third party's client")
+
+    monkeypatch.setattr(LiveReads, "finished", odd)
+    world.paper.add_fault("status_before", route=CLOSING, status=400, count=1)
+    result = world.run(world.automation(account, "puppet", CONFIG))
+    assert (result["status"], result["error"]["status"]) == ("failed", 400)
+    assert [one.status for one in world.actions(result["executionId"])] == ["rejected"]
+    assert "uncertain_outcome" not in world.alerts
+
+
+def test_what_goes_wrong_behind_a_request_is_asked_of_the_exchange(
+    world: World, account: Account, puppets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent: neither is it refused, nor does a person have to look."""
+    with monkeypatch.context() as patch, world.changes() as changes:
+
+        def odd(*_: Any) -> Any:
+            raise KeyError("of ours")
+
+        patch.setattr(Plan, "confirmed", odd)
+        result = world.run(puppets)
+        assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile")
+    with world.changes() as later:
+        assert world.go_on(result["executionId"])["status"] == "completed"
+    assert (changes.kinds, later.sent, world.alerts) == (["open"], [], [])
 
 
 @pytest.mark.parametrize("asked", [1e12, 1e300])
@@ -131,6 +253,23 @@ def test_who_asks_to_be_left_alone_for_ever_is_asked_again(
     result = world.run(puppets)
     assert (result["status"], result["error"]["code"]) == ("failed", "exchange_unavailable"), "it would be too late"
     assert THREE_TRIES.max_age_seconds < LONGEST_ASKED_SECONDS == asked_for(puppet.decision)
+
+
+@pytest.mark.parametrize("asked", [1e12, 1e300])
+def test_nor_is_it_for_ever_that_nobody_knows_what_became_of_a_request(
+    world: World, puppets: str, monkeypatch: pytest.MonkeyPatch, asked: float
+) -> None:
+    world.paper.add_fault("drop_after", route=OPENING, count=1)
+    lost = world.run(puppets)["executionId"]
+
+    def away(*_: Any) -> Any:
+        raise Unavailable("away", retry_after=asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Settler, "_look", away)
+        assert world.go_on(lost)["waitingFor"] == "reconcile"
+    assert LONGEST_ASKED_SECONDS - 60 < world.due_in(lost) <= LONGEST_ASKED_SECONDS
+    assert world.go_on(lost)["status"] == "completed"
 
 
 def test_what_is_told_of_a_remainder_that_is_held_can_be_stored(
@@ -152,18 +291,36 @@ def test_what_is_told_of_a_remainder_that_is_held_can_be_stored(
     assert held["error"]["details"] == {"limit": "5", "halfDone": True}
 
 
-class Unspeakable:
+class Unspeakable(dict[str, Any]):
+    def items(self) -> Any:
+        raise KeyError
+
     def __str__(self) -> str:
         raise ValueError
+
+
+@dataclasses.dataclass
+class Keys:
+    secret: str
 
 
 def test_whatever_an_error_is_given_can_be_stored() -> None:
     circle: dict[str, Any] = {}
     circle["circle"] = circle
-    error = Unavailable("away", details={"circle": circle, ("a", 1): 1, "unspeakable": Unspeakable()})
-    told = json.dumps(error.as_dict())
-    assert "('a', 1)" in told
-    assert "can't be shown: ValueError" in told
+    details = {"circle": circle, ("a", 1): 1, "unspeakable": Unspeakable(a=1), "deeper": [{"at": {Decimal("1.5")}}]}
+    error = Unavailable("away", details=details)
+    told = json.loads(json.dumps(error.as_dict()))["details"]
+    assert told["deeper"] == [{"at": ["1.5"]}]
+    assert (told["(tuple)"], told["unspeakable"]) == (1, "(Unspeakable)")
+    assert "(dict)" in json.dumps(told["circle"])
+
+
+def test_of_what_may_hold_keys_only_the_class_is_told() -> None:
+    canary = "canary-of-a-key"
+    details = {"keys": Keys(canary), "sent": {"body": canary.encode()}, Keys: 1, "error": ValueError(canary)}
+    told = json.dumps(Unavailable("away", details=details).as_dict())
+    assert canary not in told
+    assert "(Keys)" in told
 
 
 class Code(Enum):
@@ -180,7 +337,7 @@ def test_an_error_of_which_not_all_can_be_stored_is_stored_as_texts(
     monkeypatch.setattr(LNMarketsClient, "open_trade", away)
     result = world.run(puppets)
     assert (result["status"], result["error"]["code"]) == ("waiting", "Code.AWAY")
-    told = {"seen": "{1}", "rate": "nan", "tries": 2.5, "deeper": "{'price': Decimal('1.5')}"}
+    told = {"seen": [1], "rate": "nan", "tries": 2.5, "deeper": {"price": "1.5"}}
     assert result["error"]["details"] == told
     monkeypatch.undo()
     assert world.go_on(result["executionId"])["status"] == "completed"
