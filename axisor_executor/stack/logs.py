@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,8 +53,9 @@ def last_lines(folder: Path, wanted: tuple[str, ...], count: int) -> Iterator[tu
         AxisorError: one can't be read (``folder_unusable``).
     """
     for log in _logs(folder, wanted):
-        with usable(log), log.open(encoding="utf-8", errors="replace") as lines:
-            last = deque(lines, maxlen=count)
+        last: deque[str] = deque(maxlen=count)
+        with usable(log), suppress(FileNotFoundError), log.open(encoding="utf-8", errors="replace") as lines:
+            last.extend(lines)
         for line in last:
             yield log.stem, line.rstrip("\n")
 
@@ -64,8 +66,11 @@ def new_lines(folder: Path, wanted: tuple[str, ...], stop: threading.Event) -> I
     Raises:
         AxisorError: one can't be read (``folder_unusable``).
     """
-    with usable(folder):
-        return _follow(folder, wanted, stop, {log: log.stat().st_size for log in _logs(folder, wanted)})
+    read: dict[Path, int] = {}
+    for log in _logs(folder, wanted):
+        with usable(log), suppress(FileNotFoundError):
+            read[log] = log.stat().st_size
+    return _follow(folder, wanted, stop, read)
 
 
 def _follow(
@@ -74,7 +79,8 @@ def _follow(
     while True:
         is_last = stop.is_set()
         for log in _logs(folder, wanted):
-            with usable(log):
+            lines: list[str] = []
+            with usable(log), suppress(FileNotFoundError):
                 lines = _read_on(log, read)
             for line in lines:
                 yield log.stem, line
@@ -96,6 +102,7 @@ def _read_on(log: Path, read: dict[Path, int]) -> list[str]:
 
 
 def _logs(folder: Path, wanted: tuple[str, ...] = ()) -> list[Path]:
+    """Return the logs that are there now: whoever opens one may find that it was moved aside meanwhile."""
     with usable(folder):
         try:
             found = sorted(path for path in folder.iterdir() if path.suffix == ".log")

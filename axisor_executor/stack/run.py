@@ -82,7 +82,7 @@ class Stack:
     def run(self) -> None:
         """Keep everything running until ``stop`` is set."""
         while not self._stop.wait(LOOK_SECONDS):
-            with suppress(OSError):  # a full disk is no reason to stop
+            with suppress(OSError, AxisorError):  # a full disk is no reason to stop
                 keep_short(self.folder.logs)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The pieces of `axisor-executor up`: the folder and its lock, back-off, a part's thread, logs, the plan."""
+"""The pieces of `axisor-executor up`: the folder and its lock, back-off, a part's thread, the plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from axisor_executor.stack import logs, parts, plan
 from axisor_executor.stack.backoff import FIRST_SECONDS, LIMIT_SECONDS, STEADY_SECONDS, Backoff
 from axisor_executor.stack.folder import StackFolder
 from axisor_executor.stack.plan import Wanted, make_plan
-from axisor_executor.stack.run import Stack
 from axisor_executor.stack.supervised import Supervised
 
 WAIT = 30.0
@@ -293,43 +292,6 @@ class TestProgram:
         assert program.ending == f"was ended by signal {signal.SIGRTMIN + 1}"
 
 
-class TestLogs:
-    def test_the_last_lines_of_some(self, tmp_path: Path) -> None:
-        (tmp_path / "worker-protect.log").write_text("1\n2\n3\n")
-        (tmp_path / "worker-default.log").write_text("4\n")
-        (tmp_path / "redis.log").write_text("5\n")
-        found = list(logs.last_lines(tmp_path, ("worker",), 2))
-        assert found == [("worker-default", "4"), ("worker-protect", "2"), ("worker-protect", "3")]
-
-    def test_one_that_can_not_be_read(self, tmp_path: Path) -> None:
-        (tmp_path / "redis.log").mkdir()
-        with pytest.raises(AxisorError, match="Is a directory") as raised:
-            list(logs.last_lines(tmp_path, (), 1))
-        assert raised.value.code == "folder_unusable"
-
-    def test_new_lines_are_whole_and_survive_a_log_that_was_moved_aside(self, tmp_path: Path) -> None:
-        log = tmp_path / "redis.log"
-        log.write_text("old\n")
-        stop = threading.Event()
-        lines = logs.new_lines(tmp_path, (), stop)
-
-        def append(text: str) -> None:
-            with log.open("a") as file:
-                file.write(text)
-
-        append("new\nhal")
-        assert next(lines) == ("redis", "new")
-        append("f\n")
-        assert next(lines) == ("redis", "half")
-        logs.keep_short(tmp_path, longest=0)
-        assert log.stat().st_size == 0
-        assert (tmp_path / "redis.log.1").read_text() == "old\nnew\nhalf\n"
-        append("x\n")
-        assert next(lines) == ("redis", "x")
-        stop.set()
-        assert list(lines) == []
-
-
 @pytest.mark.usefixtures("bare")
 class TestPlan:
     def test_everything_is_the_folders_own(self, folder: StackFolder) -> None:
@@ -364,19 +326,6 @@ class TestPlan:
         made = make_plan(folder, "paper", Wanted(port=0))
         assert made.settings.queue_prefix.startswith("axisor-paper-" if own else "theirs")
         assert made.environment["AXISOR_QUEUE_PREFIX"] == made.settings.queue_prefix
-
-    def test_a_full_disk_keeps_no_part_from_going_on(
-        self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        stack = Stack(make_plan(folder, "live", Wanted(port=0)), -1, lambda _: None, threading.Event())
-
-        def full(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(AxisorError, match="No space left"):
-            folder.write_running({})
-        stack._note()
 
     def test_a_shell_and_the_next_command_get_what_was_set(
         self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
