@@ -30,6 +30,9 @@ settings.load_profile("patient")
 
 _RUN = pytest.StashKey[TestRun]()
 
+SHARED_TIMEOUT_SECONDS = shared.TIMEOUT_SECONDS
+"""What it is outside these tests, which give Redis longer."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the test run in the first process; xdist's workers join it."""

@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -104,7 +104,7 @@ class PostgresServer:
     ) -> None:
         self.directory = directory
         self.databases = Databases(port=free_port(), password=secrets.token_hex(8))
-        self._options = {**_SETTINGS, "port": str(self.databases.port), **(options or {})}
+        self._options = {**_SETTINGS, **(options or {})}
         self._lifeline = lifeline
         self._data = directory / "data"
         self._log = directory / "server.log"
@@ -125,7 +125,7 @@ class PostgresServer:
         return self._child is not None and self._child.running
 
     def start(self, *, timeout: float = 30.0) -> Self:
-        """Start the server (the first time: make its data) and wait until it takes connections."""
+        """Start the server (the first time: make its data, find its port) and wait until it takes connections."""
         if self._programs is None:
             self._programs = self._make_data()
         deadline = time.monotonic() + timeout
@@ -133,15 +133,22 @@ class PostgresServer:
             try:
                 self._child = self._launch(self._programs, max(1.0, deadline - time.monotonic()))
             except EmbeddedServerError as error:
+                # While the data was made, another process may have taken the free port; once the server has run, its
+                # port is known to others and stays.
+                port_is_taken = self._child is None and "could not bind" in error.message
                 # After `kill`, the old server's sessions need a moment to notice; until then the data is theirs.
-                if "shared memory block" not in error.message or time.monotonic() > deadline:
+                data_are_taken = "shared memory block" in error.message
+                if not (port_is_taken or data_are_taken) or time.monotonic() > deadline:
                     raise
+                if port_is_taken:
+                    self.databases = replace(self.databases, port=free_port())
                 time.sleep(0.1)
             else:
                 return self
 
     def _launch(self, programs: Path, timeout: float) -> ChildProcess:
-        settings = [part for key, value in self._options.items() for part in ("-c", f"{key}={value}")]
+        options = {**self._options, "port": str(self.databases.port)}
+        settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         child = ChildProcess(
             [programs / "postgres", "-D", self._data, *settings],
             output=self._log,

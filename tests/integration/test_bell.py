@@ -150,14 +150,13 @@ def test_a_worker_that_polls_slowly_is_not_taken_for_one_without_redis(broker: L
 def test_it_takes_no_more_than_it_may(broker: LaneBroker) -> None:
     for number in range(3):
         broker.enqueue(message(number))
-    busy = consumer(broker, prefetch=2)
-    taken = [next(busy), next(busy)]
-    assert all(taken)
+    busy = broker.consume("protect", prefetch=2, timeout=50)
+    first, second = next(busy), next(busy)
+    assert (first.args, second.args) == (("0",), ("1",))
     broker.client.delete(broker.bell("protect"))
-    acked = threading.Timer(0.05, busy.ack, (taken[0],))
-    acked.start()
-    assert [one.args for one in (next(busy), next(busy)) if one] == [("2",)], "when room was made, and once"
-    acked.join()
+    assert next(busy) is None
+    busy.ack(first)
+    assert [one.args for one in (next(busy) for _ in range(4)) if one] == [("2",)], "when room was made, and once"
 
 
 def test_it_takes_no_more_than_there_are_threads_free(broker: LaneBroker, redis_url: str) -> None:

@@ -18,6 +18,8 @@ from tests.integration.conftest import Said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
+SOON = 0.05
+"""Seconds for a Redis that is to say nothing; one that is to answer has the usual time."""
 MOST_CONNECTIONS = 3
 """The one that was there, its health's check once more, and the command once more."""
 
@@ -62,7 +64,8 @@ def test_what_is_enqueued_waits_in_the_database(
     world: World, hanging: Hanging, said: Said, monkeypatch: pytest.MonkeyPatch, well: str
 ) -> None:
     """To raise would make its sender send it again: two jobs, where it has no key."""
-    monkeypatch.setattr(broker, "SOCKET_TIMEOUT_SECONDS", 0.05)
+    if well == "never":
+        monkeypatch.setattr(broker, "SOCKET_TIMEOUT_SECONDS", SOON)
     world.restart(redis_url=hanging.url)
     if well == "once":
         hanging.answers = True
@@ -72,6 +75,8 @@ def test_what_is_enqueued_waits_in_the_database(
         client: Any = world.parts.queue.broker.client
         for connection in client._idle:
             connection.next_health_check = 0.0  # as when it was not used for 15 s
+            connection.socket_timeout = SOON  # when it connects anew
+            connection._sock.settimeout(SOON)
     execution_id = world.enqueue(world.job("auto789"))
     assert world.execution(execution_id).status == "queued"
     (line,) = said.problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from axisor_executor.embedded import PrivateRedis
 from axisor_executor.lanes import ACTORS
 from axisor_executor.settings import Settings
 from axisor_executor.shared import AWAY_SECONDS, Shared
+from tests.conftest import SHARED_TIMEOUT_SECONDS
 from tests.harness.world import ENCRYPTION_KEY
 from tests.unit.breaker_scene import Clock
 
@@ -106,3 +108,19 @@ def test_a_call_that_may_have_been_carried_out_is_not_repeated(own_redis: Privat
         own_redis.resume()
     shared.close()
     assert int(admin.get("count") or 0) <= 1
+
+
+def test_one_that_hangs_holds_nobody_up(own_redis: PrivateRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every job asks what is shared on its way: a guard would stand still with it."""
+    monkeypatch.setattr("axisor_executor.shared.TIMEOUT_SECONDS", SHARED_TIMEOUT_SECONDS)
+    shared, answers = Shared(own_redis.url, PREFIX), list[object]()
+    asking = threading.Thread(target=lambda: answers.append(shared.ask(lambda client: client.ping())))
+    own_redis.pause()
+    try:
+        asking.start()
+        asking.join(2.5)
+        assert answers == [None]
+    finally:
+        own_redis.resume()
+        asking.join()
+    shared.close()

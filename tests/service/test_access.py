@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from starlette.types import Message
 
 from axisor_executor.service import create_app
@@ -168,18 +170,30 @@ class TestSizes:
         assert admin.error("POST", "/api/switches", data=endless(), headers=JSON) == (413, "body_too_large")
 
 
+def within_a_minute(ask: Callable[[], list[requests.Response]]) -> list[requests.Response]:
+    """Return the answers; ask anew where a minute began meanwhile, in which one or two more are let in."""
+    began = time.time() // 60
+    answers = ask()
+    return answers if time.time() // 60 == began else ask()
+
+
 class TestRates:
     def test_too_many_requests_are_told_to_wait(self, world: World) -> None:
         world.restart(http_requests_per_minute=5)
         with served(create_app(world.parts)) as base:
-            (one, _), (other, _) = (tokens.create(world.storage, name, SCOPES) for name in ("one", "other"))
-            hasty, calm = Client(base, one), Client(base, other)
-            codes = [hasty("GET", "/api/switches").status_code for _ in range(12)]
-            assert (codes[:5], codes[-1]) == ([200] * 5, 429), "one or two more where a minute begins meanwhile"
-            answer = hasty("GET", "/nothing")
-            assert answer.json()["error"]["code"] == "too_many_requests"
-            assert 1 <= int(answer.headers["Retry-After"]) <= 61
-            assert calm("GET", "/api/switches").status_code == 200, "each token has its own"
+
+            def client() -> Client:
+                return Client(base, tokens.create(world.storage, "of a test", SCOPES)[0])
+
+            def hasty() -> list[requests.Response]:
+                one = client()
+                return [one("GET", path) for path in ["/api/switches"] * 12 + ["/nothing"]]
+
+            answers = within_a_minute(hasty)
+            assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 8
+            assert answers[-1].json()["error"]["code"] == "too_many_requests"
+            assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
+            assert client()("GET", "/api/switches").status_code == 200, "each token has its own"
 
 
 class TestUsers:

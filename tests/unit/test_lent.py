@@ -104,10 +104,16 @@ class Handler(AutomationHandler[Config]):
         return self.call(context)
 
 
-def asked(call: Callable[[AccountContext[Any]], Any], reads: Any, *, seconds: float = 5) -> Any:
+def asked(
+    call: Callable[[AccountContext[Any]], Any],
+    reads: Any,
+    *,
+    seconds: float = 5,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Any:
     handler = Handler(call)
     context = dataclasses.replace(make_context({}, handler=handler), reads=reads)
-    return decide(Registered(handler, Found("h", "axisor-h", "1.2", dict)), context, Deciders(), seconds)
+    return decide(Registered(handler, Found("h", "axisor-h", "1.2", dict)), context, Deciders(), seconds, meanwhile)
 
 
 class TestDeciding:
@@ -146,16 +152,20 @@ class TestDeciding:
         assert [trade.id for trade in kept.trades] == ["t1"]
 
     def test_a_read_that_takes_too_long_is_not_the_plugins_fault(self) -> None:
-        go_on = threading.Event()
+        reading, go_on = threading.Event(), threading.Event()
 
         class Slow(Kept):
             def balance(self) -> int:
+                reading.set()
                 go_on.wait(30)
                 return 1
 
+        def until_it_reads() -> None:  # however late its thread gets there, its time ends in the read
+            assert reading.wait(20)
+
         try:
             with pytest.raises(Unavailable, match=r"took longer than 0\.05 s"):
-                asked(lambda context: wait(str(context.balance())), Slow(), seconds=0.05)
+                asked(lambda context: wait(str(context.balance())), Slow(), seconds=0.05, meanwhile=until_it_reads)
         finally:
             go_on.set()
 
