@@ -168,11 +168,11 @@ class LaneBroker(RedisBroker):
         """Put back what Redis gave to this process in an answer that never arrived; else nobody would have it."""
         client: Any = self.client
         try:
-            lost = self.taken[queue_name].lost(client.smembers(self.keys(queue_name).taken), turn)
-            if lost:
-                with self.taken[queue_name].going_back(lost):
+            taken = client.smembers(self.keys(queue_name).taken)
+            with self.taken[queue_name].lost(taken, turn) as lost:
+                if lost:
                     self.do_requeue(queue_name, *lost)
-                say.warning(f"Queue {queue_name} got back {len(lost)} messages that were lost on the way here")
+                    say.warning(f"Queue {queue_name} got back {len(lost)} messages that were lost on the way here")
         except QUEUE_ERRORS as error:
             say.debug(f"What queue {queue_name} lost is put back with the next turn: {type(error).__name__}")
 

@@ -109,7 +109,10 @@ def _storable(value: Any, depth: int = 5) -> Any:
 
 def _text(value: Any) -> str:
     """Return a key, or a value that is no JSON, as a text; of what may be anything, keys among it, its class alone."""
-    return str(value) if isinstance(value, _TELLING) else f"({type(value).__name__})"
+    try:
+        return str(value) if isinstance(value, _TELLING) else f"({type(value).__name__})"
+    except Exception:  # noqa: BLE001  its class is a third party's, or it is a number of too many digits
+        return f"({type(value).__name__})"
 
 
 _TELLING = (str, int, float, Decimal, Enum, UUID, date, time, timedelta)

@@ -178,7 +178,7 @@ def _action(row: tuple[Any, ...]) -> dict[str, Any]:
         "planVersion": plan_version,
         "group": group_index,
         "step": step_index,
-        "action": document(params),
+        "action": _document(params),
         "status": status,
         "timestampMs": timestamp_ms,
         "sentAt": maybe_timestamp(maybe_instant(sent_at)),
@@ -186,13 +186,21 @@ def _action(row: tuple[Any, ...]) -> dict[str, Any]:
         "exchangeUserId": exchange_user_id,
         "keyFingerprint": key_fingerprint,
         "clientId": client_id,
-        "baseline": document(baseline),
-        "answer": document(answer),
+        "baseline": _document(baseline),
+        "answer": _document(answer),
         "newTradeId": new_trade_id,
         "dryRun": bool(dry_run),
-        "request": document(request),
-        "error": document(error),
+        "request": _document(request),
+        "error": _document(error),
     }
+
+
+def _document(value: Any) -> Any:
+    """Return a stored JSON value, or the text that stands in its place and is none."""
+    try:
+        return document(value)
+    except ValueError:
+        return value
 
 
 def _to_milliseconds(storage: Storage, moment: datetime | None) -> str | None:

@@ -86,7 +86,10 @@ def resolve(
                 actions.deny(storage, found, action, _BY_HAND)
         plan, outcomes = merged_outcomes(storage, found)
         subject = Subject(found, automation_type=found.automation_type)
-        ended = results.acted(subject, plan, outcomes)
+        if outcomes or verdict == "executed":
+            ended = results.acted(subject, plan, outcomes)
+        else:  # its plans are lost; that nothing took effect is known all the same
+            ended = results.failed(subject, _BY_HAND, None)
         executions.conclude(storage, found, ended.status, result=ended.result, error=ended.error)
         if is_untold(found):
             tradelog.write(storage, ended.trade_log)

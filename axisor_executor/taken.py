@@ -50,15 +50,19 @@ class Taken:
         with self._lock:
             self._held = set(self.done)
 
-    def lost(self, message_ids: Collection[bytes], turn: int) -> list[bytes]:
-        """Return those of these ids that this process knows nothing of; none where another turn has begun since.
+    @contextmanager
+    def lost(self, message_ids: Collection[bytes], turn: int) -> Iterator[list[bytes]]:
+        """Give the block those of these ids to put back that this process knows nothing of.
 
-        What that one takes is not known here before its answer is: whoever was given up and wakes up late must not
-        put it back. It finds by itself what is lost.
+        None where another turn has begun since that ``turn``: what it takes is not known here before its answer is.
+        Whoever was given up and wakes up late must not put that back, and the other one finds by itself what is lost.
         """
         with self._lock:
             known = self._held | self._going_back
-            return [one for one in message_ids if one not in known] if turn == self._turn else []
+            lost = [one for one in message_ids if one not in known] if turn == self._turn else []
+            self._going_back.update(lost)
+        with self._back(lost):
+            yield lost
 
     @contextmanager
     def going_back(self, message_ids: Collection[bytes]) -> Iterator[None]:
@@ -66,6 +70,11 @@ class Taken:
         with self._lock:
             self._held.difference_update(message_ids)
             self._going_back.update(message_ids)
+        with self._back(message_ids):
+            yield
+
+    @contextmanager
+    def _back(self, message_ids: Collection[bytes]) -> Iterator[None]:
         try:
             yield
         finally:

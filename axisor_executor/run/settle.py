@@ -11,7 +11,7 @@ from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, StorageError, Throttled, Unavailable
 from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
 from axisor_executor.observe.logs import say
-from axisor_executor.reconcile import Observation, SignedRequest, Verdict, judge
+from axisor_executor.reconcile import Observation, Outcome, SignedRequest, Verdict, judge
 from axisor_executor.run import remainder
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
@@ -61,9 +61,13 @@ class Settler:
 
     def _until_dead(self, pending: list[LedgerAction]) -> float:
         """Seconds until the last of the requests is dead; a look then is worth more than one before."""
-        last = max(sent.timestamp_ms or 0 for sent in pending) / 1000
-        left = last + self.window_seconds + self.margin_seconds + 1.0 - datetime.now(UTC).timestamp()
+        left = max(map(self._seconds_left, pending))
         return left if left > 0 else SLOWEST_LOOK_SECONDS
+
+    def _seconds_left(self, sent: LedgerAction) -> float:
+        """Seconds until a request is dead, by this machine's clock, which proves nothing."""
+        dead_at = (sent.timestamp_ms or 0) / 1000 + self.window_seconds + self.margin_seconds + 1.0
+        return dead_at - datetime.now(UTC).timestamp()
 
     def _settle_one(self, run: Execution, sent: LedgerAction) -> bool:
         """Judge one action and commit it; return whether nothing more is to be found out."""
@@ -79,7 +83,8 @@ class Settler:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         except Exception as error:  # noqa: BLE001  what is wrong with one action must not keep others unsettled or owed
             say.crash(f"{sent.action.kind} on account {sent.account_id} can't be judged: {type(error).__name__}")
-            verdict = Verdict("unknown", f"it could not be judged: {type(error).__name__}")
+            outcome: Outcome = "unknown" if self._seconds_left(sent) > 0 else "uncertain"
+            verdict = Verdict(outcome, f"it could not be judged: {type(error).__name__}")
         if verdict.outcome == "unknown" and is_given_up(sent):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -30,7 +29,6 @@ from tests.integration.puppet import CONFIG, Puppet
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = f"{OPENING}/close"
 TOPPING_UP = f"{OPENING}/add-margin"
-LONG_AGO = datetime.now(UTC) - timedelta(hours=2)
 ENTRY = OpenPosition("buy", 100, Decimal(10))
 THREE_TRIES = RetryPolicy(tries=3, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 
@@ -135,14 +133,19 @@ def test_what_could_not_be_told_is_told_once_it_is_known(
     assert sorted(told) == sorted([(lost_one, "success"), (done_one, "success")])
 
 
-def test_one_of_whose_plan_nothing_is_left_can_be_resolved(world: World, puppets: str) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "status", "action"), [("executed", "completed", "confirmed"), ("not_executed", "failed", "rejected")]
+)
+def test_one_of_whose_plan_nothing_is_left_can_be_resolved(
+    world: World, puppets: str, verdict: Any, status: str, action: str
+) -> None:
     world.paper.add_fault("drop_after", route=OPENING, count=1)
     lost = world.run(puppets)["executionId"]
     of_another_version(world.storage, "plan", lost, copy.deepcopy(world.execution(lost).plan or {}))
     to_its_end(world, lost)
     world.storage.run("UPDATE axisor_executions SET plan = NULL WHERE id = ?", lost)
-    assert interventions.resolve(world.storage, lost, "executed")["status"] == "completed"
-    assert [one.status for one in world.actions(lost)] == ["confirmed"]
+    assert interventions.resolve(world.storage, lost, verdict)["status"] == status
+    assert [one.status for one in world.actions(lost)] == [action]
 
 
 def test_what_nothing_was_sent_of_fails_at_once(world: World, puppet: Puppet, puppets: str) -> None:
@@ -203,8 +206,9 @@ class TestOneThatCanNotBeJudged:
             "add_margin": "unknown",
         }
 
-    def test_ends_uncertain(self, world: World, lost: str) -> None:
-        world.storage.run("UPDATE axisor_actions SET sent_at = ? WHERE status = 'unknown'", LONG_AGO)
+    def test_ends_uncertain_once_its_request_is_dead(self, world: World, lost: str) -> None:
+        assert world.go_on(lost)["status"] == "waiting"
+        world.storage.run("UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE status = 'unknown'")
         assert world.go_on(lost)["status"] == "uncertain"
         assert world.alerts == ["uncertain_outcome"]
         told = {row.action: row.status for row in world.trade_log()}
@@ -299,6 +303,13 @@ class Unspeakable(dict[str, Any]):
         raise ValueError
 
 
+class Mute(Enum):
+    MUTE = 1
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
 @dataclasses.dataclass
 class Keys:
     secret: str
@@ -307,11 +318,18 @@ class Keys:
 def test_whatever_an_error_is_given_can_be_stored() -> None:
     circle: dict[str, Any] = {}
     circle["circle"] = circle
-    details = {"circle": circle, ("a", 1): 1, "unspeakable": Unspeakable(a=1), "deeper": [{"at": {Decimal("1.5")}}]}
+    details = {
+        "circle": circle,
+        ("a", 1): 1,
+        "unspeakable": Unspeakable(a=1),
+        "deeper": [{"at": {Decimal("1.5")}}],
+        "long": 10**5000,
+        Mute.MUTE: 2,
+    }
     error = Unavailable("away", details=details)
     told = json.loads(json.dumps(error.as_dict()))["details"]
     assert told["deeper"] == [{"at": ["1.5"]}]
-    assert (told["(tuple)"], told["unspeakable"]) == (1, "(Unspeakable)")
+    assert (told["(tuple)"], told["unspeakable"], told["long"], told["(Mute)"]) == (1, "(Unspeakable)", "(int)", 2)
     assert "(dict)" in json.dumps(told["circle"])
 
 
