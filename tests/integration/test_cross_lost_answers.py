@@ -8,24 +8,24 @@ import pytest
 
 from axisor_executor.settings import RetryPolicy
 from tests.harness.cross import Owner, at
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.test_dying_runs import POINTS, die
 
-WINDOW, MARGIN = 1.0, 0.2
 PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 CLOSE = {"action": "close_position"}
 HALVE = {"action": "reduce_position", "reduce_percentage": 50}
 EFFECTS = {"close_position": "cross_close", "reduce_position": "cross_order"}
 LEFT = {"close_position": 0, "reduce_position": 50}
+FAR_APART: dict[str, Any] = {"signature_margin_seconds": 1, "max_clock_skew_seconds": 60}
+"""Clocks that may differ by more than a request lives: what the owner did before it counts as that still where it has
+been made older (``World.outlive``), which the exchange's list of orders has not."""
 BOTH = pytest.mark.parametrize("config", [CLOSE, HALVE], ids=["close", "reduce"])
 
 
 @pytest.fixture
 def account(world: World) -> Account:
-    """An account on an exchange whose signatures are short-lived."""
-    world.paper.settings(windowSeconds=WINDOW)
-    windows = {"signature_window_seconds": WINDOW, "signature_margin_seconds": MARGIN}
-    world.restart(retries={"margin_guard": PATIENT}, **windows)
+    world.restart(retries={"margin_guard": PATIENT}, **FAR_APART)
     return world.account()
 
 
@@ -90,11 +90,10 @@ class TestOnce:
     def test_what_the_exchange_does_late_is_still_ours(
         self, world: World, account: Account, owner: Owner, config: dict[str, Any]
     ) -> None:
-        world.paper.settings(windowSeconds=4)
-        world.restart(request_timeout_seconds=1, signature_window_seconds=4)
+        world.restart(request_timeout_seconds=1)
         with world.changes() as changes:
             lost = lose(world, account, config, "act_late", seconds=2.5)
-            assert world.settle(lost)["status"] == "completed"
+            until(lambda: world.go_on(lost)["status"] == "completed")
         assert (changes.kinds, len(changes.sent)) == ([EFFECTS[config["action"]]], 1)
         assert owner.held == LEFT[config["action"]]
 
@@ -117,7 +116,6 @@ class TestWhileUnknown:
     def test_what_may_still_be_accepted_is_waited_for(
         self, world: World, account: Account, owner: Owner, config: dict[str, Any]
     ) -> None:
-        world.restart(signature_window_seconds=30, signature_margin_seconds=30)
         lost = lose(world, account, config, "drop_before")
         with world.changes() as changes:
             waiting = world.go_on(lost)

@@ -10,6 +10,7 @@ from axisor_executor.switching import pause, resume
 from tests.harness.cross import Owner, at
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
+from tests.integration.test_cross_lost_answers import FAR_APART
 from tests.integration.test_dying_runs import die
 
 SAFE, AT_RISK = 50_000, 44_000
@@ -153,8 +154,7 @@ class TestReduceByMoreThanAnOrderTakes:
 
     @pytest.fixture
     def account(self, world: World) -> Account:
-        world.paper.settings(windowSeconds=1.0)
-        world.restart(signature_window_seconds=1.0, signature_margin_seconds=0.2)
+        world.restart(**FAR_APART)
         return world.account(balance=10**10)
 
     @pytest.fixture

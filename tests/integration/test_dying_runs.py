@@ -49,9 +49,7 @@ def dying(point: str, *, after: int = 0) -> Iterator[None]:
 
 @pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
-    world.paper.settings(windowSeconds=1)
-    retries = dict.fromkeys(("puppet", "margin_guard"), PATIENT)
-    world.restart(puppet.plugin, retries=retries, signature_window_seconds=1, signature_margin_seconds=0.2)
+    world.restart(puppet.plugin, retries=dict.fromkeys(("puppet", "margin_guard"), PATIENT))
     return world.account()
 
 

@@ -14,7 +14,6 @@ from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage import accounts
 from tests.harness.world import Account, World
 
-WINDOW, MARGIN = 1.0, 0.2
 PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = "POST /v3/futures/isolated/trade/close"
@@ -23,10 +22,8 @@ WEEK = 7 * 86_400
 
 @pytest.fixture
 def account(world: World) -> Account:
-    """An account on an exchange whose signatures are short-lived."""
-    world.paper.settings(windowSeconds=WINDOW)
-    retries = dict.fromkeys(("auto_entry", "trailing_stop", "laddered_take_profit", "dca_entry"), PATIENT)
-    world.restart(retries=retries, signature_window_seconds=WINDOW, signature_margin_seconds=MARGIN)
+    types = ("auto_entry", "trailing_stop", "laddered_take_profit", "dca_entry")
+    world.restart(retries=dict.fromkeys(types, PATIENT))
     return world.account()
 
 

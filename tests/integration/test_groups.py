@@ -32,11 +32,9 @@ from axisor_executor.run.follow import HELD_RETRY_SECONDS
 from axisor_executor.run.patience import Patience
 from axisor_executor.run.send import Sender
 from axisor_executor.settings import RetryPolicy
-from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet, PuppetConfig
 
-WINDOW, MARGIN = 1.0, 0.2
 PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 OPENING = "POST /v3/futures/isolated/trade"
 CLOSING = "POST /v3/futures/isolated/trade/close"
@@ -61,11 +59,9 @@ def puppet() -> Puppet:
     return Guarded()
 
 
-def start(world: World, puppet: Puppet, policy: RetryPolicy = PATIENT, *, window: float = WINDOW) -> Account:
-    """Return an account on an exchange whose signatures live for ``window`` seconds."""
-    world.paper.settings(windowSeconds=window)
-    retries = dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), policy)
-    world.restart(puppet.plugin, retries=retries, signature_window_seconds=window, signature_margin_seconds=MARGIN)
+def start(world: World, puppet: Puppet, policy: RetryPolicy = PATIENT) -> Account:
+    """Return an account whose jobs are tried again by a policy."""
+    world.restart(puppet.plugin, retries=dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), policy))
     return world.account()
 
 
@@ -119,11 +115,7 @@ def enter_and_close_all_others(context: AccountContext[Any]) -> Act:
 
 
 class TestWhileOneIsUnknown:
-    """With signatures that outlive the test: nothing that was lost is ever proven not executed."""
-
-    @pytest.fixture
-    def account(self, world: World, puppet: Puppet) -> Account:
-        return start(world, puppet, window=60.0)
+    """Signatures outlive the test: nothing that was lost is ever proven not executed."""
 
     @pytest.fixture
     def guard(self, world: World, account: Account, trades: tuple[str, str]) -> str:
@@ -138,14 +130,18 @@ class TestWhileOneIsUnknown:
         assert changes.kinds == ["close", "open"]
         assert (result["status"], result["waitingFor"]) == ("waiting", "reconcile"), "for the other one"
 
+    def lose_an_entry(self, world: World, account: Account, puppet: Puppet, fault: str) -> str:
+        """Lose the answer to an entry, where one of the trades beside it is not closed either."""
+        puppet.decision = enter_and_close_all_others
+        world.paper.add_fault(fault, route=OPENING, count=1)
+        world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
+        return str(world.run(world.automation(account, "puppet", CONFIG))["executionId"])
+
     def test_nothing_is_decided_on_what_a_lost_entry_may_have_made(
         self, world: World, account: Account, trades: tuple[str, str], puppet: Puppet
     ) -> None:
-        puppet.decision = enter_and_close_all_others
-        world.paper.add_fault("drop_after", route=OPENING, count=1)
-        world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
         with world.changes() as changes:
-            begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+            begun = self.lose_an_entry(world, account, puppet, "drop_after")
             world.paper.add_fault("status_before", route=HISTORY, status=503, count=1)
             assert world.go_on(begun)["waitingFor"] == "reconcile"
             assert world.settle(begun)["status"] == "completed"
@@ -155,10 +151,7 @@ class TestWhileOneIsUnknown:
     def test_nor_where_it_is_not_known_for_good(
         self, world: World, account: Account, trades: tuple[str, str], puppet: Puppet
     ) -> None:
-        puppet.decision = enter_and_close_all_others
-        world.paper.add_fault("drop_before", route=OPENING, count=1)
-        world.paper.add_fault("status_before", route=CLOSING, status=503, count=1)
-        begun = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
+        begun = self.lose_an_entry(world, account, puppet, "drop_before")
         world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -3_700)
         with world.changes() as changes:
             ended = world.go_on(begun)
@@ -409,9 +402,8 @@ class TestLost:
         assert (changes.kinds, len(changes.sent)) == (["close"] * 3, 6)
 
     def test_one_that_is_known_to_be_lost_later_than_the_others_is_decided_again_as_well(
-        self, world: World, puppet: Puppet
+        self, world: World, account: Account
     ) -> None:
-        account = start(world, puppet, window=60.0)
         trades = [world.open_trade(account) for _ in range(3)]
         world.paper.add_fault("drop_before", route=CLOSING, count=3)
         dies = "UPDATE axisor_actions SET timestamp_ms = timestamp_ms - 100000 WHERE seq {} 3 AND status = 'unknown'"
@@ -447,7 +439,8 @@ class TestLost:
         puppet.decision = act(SetStopLoss(protected, Decimal(48_000)), OpenPosition("buy", 10, Decimal(10)))
         world.paper.add_fault("drop_before", route=OPENING, count=2)
         lost = world.run(world.automation(account, "puppet", CONFIG))["executionId"]
-        until(lambda: world.go_on(lost) and len(world.actions(lost)) == 3)
+        world.outlive(lost)
+        world.go_on(lost)
         first, second = world.actions(lost)[1:]
         assert (first.status, second.status) == ("rejected", "unknown")
         assert first.client_id == second.client_id

@@ -17,7 +17,6 @@ from axisor_executor.switching import pause, resume
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
 
-WINDOW, MARGIN = 1.0, 0.2
 ONCE = RetryPolicy(tries=1, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 ENTRY = {"side": "b", "quantity": 100}
 OPENING = "POST /v3/futures/isolated/trade"
@@ -28,10 +27,8 @@ AT_RISK = 45_900
 
 @pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
-    """An account on an exchange whose signatures are short-lived; nothing is tried again by itself."""
-    world.paper.settings(windowSeconds=WINDOW)
-    retries = dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), ONCE)
-    world.restart(puppet.plugin, retries=retries, signature_window_seconds=WINDOW, signature_margin_seconds=MARGIN)
+    """An account of which nothing is tried again by itself."""
+    world.restart(puppet.plugin, retries=dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), ONCE))
     return world.account()
 
 

@@ -25,11 +25,11 @@ from axisor_executor.automation import (
 from axisor_executor.credentials import SecureCredentials
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade, clock
 from axisor_executor.settings import RetryPolicy
+from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
 from tests.integration.puppet import CONFIG, Puppet
 
-WINDOW, MARGIN = 1.0, 0.2
 PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 ENTRY = {"side": "b", "quantity": 100}
 OPENING = "POST /v3/futures/isolated/trade"
@@ -40,11 +40,7 @@ AT_RISK = 45_900
 
 @pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
-    """An account on an exchange whose signatures are short-lived."""
-    world.paper.settings(windowSeconds=WINDOW)
-    retries = dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), PATIENT)
-    windows = {"signature_window_seconds": WINDOW, "signature_margin_seconds": MARGIN}
-    world.restart(puppet.plugin, retries=retries, **windows)
+    world.restart(puppet.plugin, retries=dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), PATIENT))
     return world.account()
 
 
@@ -142,14 +138,13 @@ class TestEveryKind:
         assert world.trade(account, result["tradeId"])["running"]
 
     def test_what_the_exchange_does_late_is_still_ours(self, world: World, account: Account) -> None:
-        world.paper.settings(windowSeconds=4)
-        world.restart(request_timeout_seconds=1, signature_window_seconds=4)
+        world.restart(request_timeout_seconds=1)
         entry = world.automation(account, "auto_entry", ENTRY)
         with world.changes() as changes:
             world.paper.add_fault("act_late", mutating=True, count=1, seconds=2.5)
             lost = world.run(entry)
             assert is_lost(lost)
-            assert world.settle(lost["executionId"])["status"] == "completed"
+            until(lambda: world.go_on(lost["executionId"])["status"] == "completed")
         assert (changes.kinds, len(changes.sent)) == (["open"], 1)
 
 
@@ -297,7 +292,8 @@ class TestReduce:
         self, world: World, account: Account, old: str
     ) -> None:
         lost = self.lose(world, account, old, "drop_before")
-        world.paper.settings(clockOffsetSeconds=3, windowSeconds=30)  # time flies; the owner's clock, and ours, do not
+        # Time flies; the owner's clock, and ours, do not.
+        world.paper.settings(clockOffsetSeconds=70, windowSeconds=600)
         client_of(world, account).close_trade(old)
         with world.changes() as changes:
             result = world.settle(lost)
@@ -306,7 +302,7 @@ class TestReduce:
         assert "after our request had expired" in result["result"]["reason"]
 
     def test_our_own_is_ours_however_far_the_clocks_may_differ(self, world: World, account: Account, old: str) -> None:
-        world.restart(max_clock_skew_seconds=20)
+        world.restart(max_clock_skew_seconds=20, signature_window_seconds=5)  # they differ by more than that
         world.paper.settings(clockOffsetSeconds=-10, windowSeconds=60)
         with world.changes() as changes:
             result = world.settle(self.lose(world, account, old, "drop_after"))
@@ -372,14 +368,14 @@ class TestWhileUnknown:
     def test_it_is_looked_at_again_later_and_later_but_soon_when_the_request_is_dead(
         self, world: World, account: Account, said: Said
     ) -> None:
-        world.restart(signature_window_seconds=30, signature_margin_seconds=30)
         world.paper.add_fault("drop_before", mutating=True, count=1)
         execution_id = world.run(world.automation(account, "auto_entry", ENTRY))["executionId"]
         said.clear()
         for _ in range(8):
             assert is_lost(world.go_on(execution_id))
         assert said.delays[:4] == [1, 2, 4, 8]
-        assert max(said.delays) <= 61, "not much after the request is dead"
+        lives = world.settings.signature_window_seconds + world.settings.signature_margin_seconds
+        assert max(said.delays) <= lives + 1, "not much after the request is dead"
 
     def test_an_exchange_that_can_not_be_asked_leaves_it_unknown(
         self, world: World, account: Account, lost: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,6 @@ from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.lineage import REOPEN_SECONDS
 from axisor_executor.switching import pause, resume
-from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
 from tests.integration.puppet import CONFIG, Puppet
@@ -237,6 +237,30 @@ class TestWhatWasLostBefore:
         assert (done["status"], done["tradeId"], world.trade(account, new)[level]) == ("completed", new, value)
 
     @LEVELS
+    def test_a_remainder_that_no_list_has_for_a_moment_is_waited_for(
+        self,
+        world: World,
+        account: Account,
+        puppet: Puppet,
+        old: str,
+        level: str,
+        value: int,
+        config: Any,
+        route: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        lost = self.lose(world, world.automation(account, "tp_sl", config), old, route=route, fault="drop_after")
+        puppet.decision = reduces(old)
+        new = world.run(world.automation(account, "puppet", CONFIG))["tradeId"]
+        with monkeypatch.context() as patch:
+            read = LNMarketsClient.running_trades
+            patch.setattr(LNMarketsClient, "running_trades", lambda client: replace(read(client), value=()))
+            held = world.go_on(lost)
+        assert (held["status"], held["waitingFor"], world.trade(account, new)[level]) == ("waiting", "reconcile", 0)
+        done = world.go_on(lost)
+        assert (done["status"], done["tradeId"], world.trade(account, new)[level]) == ("completed", new, value)
+
+    @LEVELS
     def test_one_that_another_has_replaced_before_the_reduce_is_left(
         self, world: World, account: Account, old: str, reduced: str, level: str, value: int, config: Any, route: str
     ) -> None:
@@ -387,15 +411,16 @@ class TestALostReopen:
 
     @pytest.fixture
     def account(self, world: World, puppet: Puppet) -> Account:
-        world.paper.settings(windowSeconds=1.0)
-        world.restart(puppet.plugin, signature_window_seconds=1.0, signature_margin_seconds=0.2)
+        world.restart(puppet.plugin)
         return world.account(balance=21_500)
 
     def test_it_is_seen_by_others_at_once(self, world: World, account: Account, old: str) -> None:
         execution_id = halve(world, account, old, fault="drop_before")
         reducing = world.execution(execution_id).automation_id
         pause(world.storage, "automation", reducing, window_seconds=0)
-        until(lambda: world.go_on(execution_id) and world.actions(execution_id)[1].status == "rejected")
+        world.outlive(execution_id)
+        world.go_on(execution_id)
+        assert world.actions(execution_id)[1].status == "rejected"
         assert waiting(world.run(guard(world, account, "close_position"), trade_id=old), execution_id)
         entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 90})
         assert waiting(world.run(entry), execution_id)

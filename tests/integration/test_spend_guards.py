@@ -13,7 +13,6 @@ from tests.harness.world import Account, World
 from tests.integration.puppet import Puppet, PuppetConfig
 
 ADDING = "POST /v3/futures/isolated/trade/add-margin"
-WINDOW, MARGIN = 1.0, 0.2
 PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 AT_RISK = 45_900
 DAY = 86_400
@@ -37,11 +36,7 @@ def puppet() -> Guarded:
 
 @pytest.fixture
 def account(world: World, puppet: Guarded) -> Account:
-    """An account on an exchange whose signatures are short-lived."""
-    world.paper.settings(windowSeconds=WINDOW)
-    retries = dict.fromkeys(("margin_guard", "guarded"), PATIENT)
-    windows = {"signature_window_seconds": WINDOW, "signature_margin_seconds": MARGIN}
-    world.restart(puppet.plugin, retries=retries, **windows)
+    world.restart(puppet.plugin, retries=dict.fromkeys(("margin_guard", "guarded"), PATIENT))
     return world.account()
 
 

@@ -22,7 +22,6 @@ from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
 
-WINDOW, MARGIN = 1.0, 0.2
 PATIENT = RetryPolicy(tries=5, first_delay_seconds=1, limit_seconds=5, max_age_seconds=300)
 ENTRY = {"side": "b", "quantity": 100}
 SCOPES = ("all", "exchange", "account", "automation")
@@ -30,10 +29,7 @@ SCOPES = ("all", "exchange", "account", "automation")
 
 @pytest.fixture
 def account(world: World, puppet: Puppet) -> Account:
-    """An account on an exchange whose signatures are short-lived."""
-    world.paper.settings(windowSeconds=WINDOW)
-    retries = dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), PATIENT)
-    world.restart(puppet.plugin, retries=retries, signature_window_seconds=WINDOW, signature_margin_seconds=MARGIN)
+    world.restart(puppet.plugin, retries=dict.fromkeys(("auto_entry", "margin_guard", "tp_sl", "puppet"), PATIENT))
     return world.account()
 
 

@@ -225,7 +225,34 @@ def test_a_full_redis_puts_back_what_a_dead_worker_had(make: MakeQueue, own_redi
     assert ids(queue.broker.turn(LANE, 1)) == ["execution"]
 
 
-@pytest.mark.parametrize("ask", [Queue.revive, Queue.sizes])
+def test_a_full_redis_takes_a_dead_letter(make: MakeQueue, own_redis: PrivateRedis) -> None:
+    queue = make(own_redis.url)
+    client: Any = queue.broker.client
+    queue.announce("execution", LANE)
+    consumer = queue.broker.consume(LANE, prefetch=1, timeout=10)
+    taken = next(consumer)
+    client.config_set("maxmemory", 1)
+    consumer.nack(taken)
+    assert client.hkeys(f"{PREFIX}:{LANE}.XQ.msgs") == [id_of(taken)]
+    assert left(client) == NOTHING
+
+
+def test_what_is_not_its_own_any_more_becomes_no_dead_letter(queue: Queue, client: Any) -> None:
+    """It was put back when the worker was taken for dead, and is another one's to do."""
+    queue.announce("execution", LANE)
+    consumer = queue.broker.consume(LANE, prefetch=1, timeout=10)
+    taken = next(consumer)
+    client.srem(f"{PREFIX}:__acks__.{queue.broker.broker_id}.{LANE}", id_of(taken))
+    consumer.nack(taken)
+    assert client.exists(f"{PREFIX}:{LANE}.XQ", f"{PREFIX}:{LANE}.XQ.msgs") == 0
+    assert client.hkeys(f"{PREFIX}:{LANE}.msgs") == [id_of(taken)]
+
+
+def nack(queue: Queue) -> None:
+    queue.broker.do_nack(LANE, "unknown")
+
+
+@pytest.mark.parametrize("ask", [Queue.revive, Queue.sizes, nack])
 def test_a_replica_refuses_what_is_asked_now_and_then(
     make: MakeQueue, own_redis: PrivateRedis, ask: Callable[[Queue], object]
 ) -> None:
@@ -324,6 +351,28 @@ class TestLostAnswers:
         assert taken == ["execution-2"][:room]
         assert client.llen(lanes.bell(LANE)) == 2, "another process may have room for them"
         assert sorted(ids(lanes.turn(LANE, 5)) + taken) == [f"execution-{number}" for number in range(3)]
+
+    @pytest.mark.parametrize("is_heard", [True, False])
+    def test_one_that_may_be_a_dead_letter_hides_none_of_them(
+        self, queue: Queue, client: Any, monkeypatch: pytest.MonkeyPatch, is_heard: bool
+    ) -> None:
+        lanes = queue.broker
+        lanes.do_enqueue(LANE, "unreadable", b"{")
+        drop = lanes.do_nack
+
+        def cut_off(queue_name: str, message_id: bytes) -> None:
+            if is_heard:
+                drop(queue_name, message_id)
+            raise redis.TimeoutError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(lanes, "do_nack", cut_off)
+            assert lanes.turn(LANE, 1) == []
+        queue.announce("execution", LANE)
+        assert TURN.run(client, lanes.keys(LANE), lanes.broker_id, "", 1, 0)[0] == (1 if is_heard else 2)
+        lanes.turn(LANE, 0)
+        assert ids(lanes.turn(LANE, 2)) == ["execution"]
+        assert client.hkeys(f"{PREFIX}:{LANE}.XQ.msgs") == [b"unreadable"]
 
     def test_nothing_is_asked_where_nothing_was_lost(self, queue: Queue, client: Any) -> None:
         for number in range(4):

@@ -9,7 +9,7 @@ import pytest
 
 from axisor_executor.explain import explain
 from tests.harness.world import World
-from tests.integration.test_interventions import MARGIN, ONCE, WINDOW, make_uncertain
+from tests.integration.test_interventions import ONCE, make_uncertain
 from tests.service.conftest import JSON, Client
 
 LIST = "/api/automation/executions"
@@ -125,8 +125,7 @@ class TestExplained:
 @pytest.fixture
 def uncertain(world: World) -> str:
     """An entry of which nobody knows whether it was carried out."""
-    world.paper.settings(windowSeconds=WINDOW)
-    world.restart(retries={"auto_entry": ONCE}, signature_window_seconds=WINDOW, signature_margin_seconds=MARGIN)
+    world.restart(retries={"auto_entry": ONCE})
     return make_uncertain(
         world, world.automation(world.account(), "auto_entry", {"side": "b", "quantity": 100}), fault="drop_after"
     )

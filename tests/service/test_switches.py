@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.harness.world import World
-from tests.integration.test_interventions import MARGIN, ONCE, WINDOW
+from tests.integration.test_interventions import ONCE
 from tests.service.conftest import JSON, Client, client_of
 
 PATH = "/api/switches"
@@ -41,8 +41,7 @@ def test_every_scope_and_mode(world: World, admin: Client) -> None:
 
 def test_what_was_out_already_is_listed(world: World) -> None:
     """A request that is lost on its way may still arrive until its signature has expired; the pause waits for that."""
-    world.paper.settings(windowSeconds=WINDOW)
-    world.restart(retries={"auto_entry": ONCE}, signature_window_seconds=WINDOW, signature_margin_seconds=MARGIN)
+    world.restart(retries={"auto_entry": ONCE})
     account = world.account()
     world.paper.add_fault("drop_after", count=1, mutating=True)
     lost = world.run(world.automation(account, "auto_entry", {"side": "b", "quantity": 100}))
