@@ -7,6 +7,7 @@ project (Node's packages, DBOS) are installed into the stack's folder, or skippe
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -61,14 +62,32 @@ class Contender:
 class Axisor(Contender):
     """This software."""
 
+    name = "axisor-executor"
+
     def __init__(self, kind: Kind) -> None:
-        self.name = "axisor-executor"
         self.kind = kind
 
     @contextmanager
     def at_work(self, site: Site, work: Work, jobs: int, *, processes: int, threads: int) -> Iterator[Workers]:
         site.enqueue(work, jobs)
         with site.workers(processes=processes, threads=threads, wait=False) as workers:
+            yield workers
+
+
+class Ledger(Axisor):
+    """This software's queue and ledger, and nothing that is built on them."""
+
+    name = "the ledger alone"
+
+    def __init__(self) -> None:
+        super().__init__("postgres")
+
+    @contextmanager
+    def at_work(self, site: Site, work: Work, jobs: int, *, processes: int, threads: int) -> Iterator[Workers]:
+        site.enqueue(work, jobs)
+        env = site.environment()
+        env["PYTHONPATH"] = os.pathsep.join([str(RIVALS), env["PYTHONPATH"]])
+        with Workers(dramatiq("ledger", processes, threads), site.stack.folder, env, name=self.name) as workers:
             yield workers
 
 
@@ -85,9 +104,8 @@ class Plain(Contender):
             given = tuple(arguments if work == "guard" else arguments[:2])
             broker.enqueue(Message("rival", work, given, {}, {}))
         broker.client.close()
-        command = [sys.executable, "-P", "-m", "dramatiq", "plain", "--path", str(RIVALS)]
-        command += ["--processes", str(processes), "--threads", str(threads)]
-        with Workers(command, site.stack.folder, environment(site, PYTHONPATH=str(RIVALS)), name=self.name) as workers:
+        env = environment(site, PYTHONPATH=str(RIVALS))
+        with Workers(dramatiq("plain", processes, threads), site.stack.folder, env, name=self.name) as workers:
             yield workers
 
 
@@ -171,7 +189,13 @@ class Durable(Contender):
 
 def all_contenders() -> Sequence[Contender]:
     """Return everybody, ours first."""
-    return (Axisor("postgres"), Axisor("sqlite"), Plain(), Floor(), BullMQ(), Durable())
+    return (Axisor("postgres"), Axisor("sqlite"), Ledger(), Plain(), Floor(), BullMQ(), Durable())
+
+
+def dramatiq(module: str, processes: int, threads: int) -> list[str]:
+    """Return the command that runs the actors of one of the rivals' modules."""
+    command = [sys.executable, "-P", "-m", "dramatiq", module, "--path", str(RIVALS)]
+    return [*command, "--processes", str(processes), "--threads", str(threads)]
 
 
 def jobs_of(site: Site, work: Work, count: int) -> Iterator[tuple[str, str, str, str]]:

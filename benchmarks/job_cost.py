@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 
 from benchmarks import statements
-from benchmarks.contenders import Axisor, Contender, Durable, Floor, Plain, Skipped, all_contenders
+from benchmarks.contenders import Axisor, BullMQ, Contender, Durable, Floor, Ledger, Plain, Skipped, all_contenders
 from benchmarks.report import Report, Table, options
 from benchmarks.stack import Site, Stack, Work, Workers, glance
 
@@ -201,12 +201,13 @@ def _of(work: Work, found: dict[Key, Cost]) -> list[tuple[Key, Cost]]:
 
 def goals_table(found: dict[Key, Cost]) -> Table | None:
     """Return how the goals of *entry* are met, as far as those concerned took part."""
-    ours = found.get(("entry", GOAL_SIZE, "axisor-executor", "postgres"))
+    ours = found.get(("entry", GOAL_SIZE, Axisor.name, "postgres"))
     if ours is None:
         return None
     table = Table("entry, 2 x 8, PostgreSQL: the goals", ("beside", "goal", "jobs/s ratio", "worker CPU ratio"))
     for (work, size, name, kind), cost in found.items():
-        goal = {Plain.name: ">= 1.5", Durable.name: ">= 10", Floor.name: None, "BullMQ + pg + undici": "1.0 (aim)"}
+        goal = {Plain.name: ">= 1.5", Durable.name: ">= 10", BullMQ.name: "1.0 (aim)"}
+        goal |= {Ledger.name: None, Floor.name: None}
         if (work, size, kind) == ("entry", GOAL_SIZE, "postgres") and name in goal:
             table.add(
                 name,
