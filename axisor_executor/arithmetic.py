@@ -43,7 +43,7 @@ def quantity_for_margin(margin_sats: int, price: Decimal, leverage: Decimal) -> 
 def pl(side: Side, quantity: int, entry_price: Decimal, price: Decimal) -> int:
     """Return the P&L in sats at ``price``, floored: long ``q*S*(1/p_entry - 1/p_now)``, short the opposite."""
     gained = notional(quantity, entry_price) - notional(quantity, price)
-    return _floor(gained if side == "buy" else -gained)
+    return _floor(gained if _is_long(side) else -gained)
 
 
 def liquidation(side: Side, quantity: int, entry_price: Decimal, leverage: Decimal) -> Decimal:
@@ -63,7 +63,7 @@ def liquidation_for_margin(side: Side, quantity: int, entry_price: Decimal, marg
     :data:`NO_LIQUIDATION`.
     """
     worth = notional(quantity, entry_price)
-    left = worth + margin_sats if side == "buy" else worth - margin_sats
+    left = worth + margin_sats if _is_long(side) else worth - margin_sats
     if left <= 0:
         return NO_LIQUIDATION
     return min(_to_step(quantity * SATS_PER_BTC / left), NO_LIQUIDATION)
@@ -125,7 +125,7 @@ def stoploss_problem(
 
     Long: ``liquidation <= stop loss < market`` and below the take profit; short mirrored.
     """
-    name, word, beyond = ("long", "below", "below") if side == "buy" else ("short", "above", "beyond")
+    name, word, beyond = ("long", "below", "below") if _is_long(side) else ("short", "above", "beyond")
     if not _ordered(side, value, market) or value == market:
         return f"the stop loss of a {name} must be {word} the market ({market}), got {value}"
     if not _ordered(side, liquidation, value):
@@ -140,7 +140,7 @@ def takeprofit_problem(side: Side, value: Decimal, *, market: Decimal, entry_pri
 
     Long: above entry and market; short: below both.
     """
-    name, word = ("long", "above") if side == "buy" else ("short", "below")
+    name, word = ("long", "above") if _is_long(side) else ("short", "below")
     for what, price in (("entry price", entry_price), ("market", market)):
         if not _ordered(side, price, value) or value == price:
             return f"the take profit of a {name} must be {word} the {what} ({price}), got {value}"
@@ -149,7 +149,13 @@ def takeprofit_problem(side: Side, value: Decimal, *, market: Decimal, entry_pri
 
 def _ordered(side: Side, worse: Decimal, better: Decimal) -> bool:
     """Whether the prices stand in this order from the trade's point of view (equal counts)."""
-    return worse <= better if side == "buy" else worse >= better
+    return worse <= better if _is_long(side) else worse >= better
+
+
+def _is_long(side: Side) -> bool:
+    if side not in ("buy", "sell"):  # such as a config's "b": whatever is no long would be computed as a short
+        raise ValueError(f"side must be 'buy' or 'sell', got {side!r}")
+    return side == "buy"
 
 
 def _floor(value: Fraction) -> int:

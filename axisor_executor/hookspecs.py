@@ -35,8 +35,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def axisor_register_automations(register: Callable[[AutomationHandler[Any]], None]) -> None:
     """Register the automation types of this plugin: call ``register(handler)`` once for each.
 
-    Fires once, when a worker or command loads its plugins. An exception, or a second handler for a type that
-    another plugin has, makes this plugin fail to load; the others go on. The return value is ignored.
+    Fires once, when a worker or command loads its plugins. An exception, or a handler that the core refuses, makes this
+    plugin fail to load; the others go on. Two plugins for one type: a start-up error naming both. The return value is
+    ignored.
 
     Since 0.1.
     """

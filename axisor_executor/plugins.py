@@ -9,7 +9,8 @@ from __future__ import annotations
 import decimal
 import importlib.metadata
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import pluggy
 
 from axisor_executor import hook_api, hookspecs
-from axisor_executor.automation import AutomationHandler
+from axisor_executor.automation import AutomationConfig, AutomationHandler
 from axisor_executor.errors import PluginError, UnknownAutomationType
 from axisor_executor.exchange.base import ClientFactory
 from axisor_executor.exchange.simulation import SimulationFactory
@@ -31,6 +32,8 @@ PREFIX = "axisor_"
 State = Literal["loaded", "disabled", "failed"]
 
 _SPECIFIED = frozenset(name for name in vars(hookspecs) if name.startswith(PREFIX))
+_SPECIFIED_NAMES = ", ".join(sorted(_SPECIFIED))
+_RUN_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def discover() -> list[Found]:
             distribution=point.dist.name if point.dist else "unknown",
             version=point.dist.version if point.dist else "0",
             load=point.load,
-            module=point.module,
+            module=re.split(r"[^\w.]", point.value, maxsplit=1)[0],  # `point.module` raises for what names none
         )
         for point in points
     ]
@@ -196,7 +199,9 @@ class _Loader:
             handlers = self._collect_handlers(found)
             exchanges: dict[str, ClientFactory] = self._collect_by_slug("exchange", found)
             simulations: dict[str, SimulationFactory] = self._collect_by_slug("simulation", found)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a plugin does at import stays its own
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  whatever a plugin does at import stays its own
             if self.manager.has_plugin(found.display_name):
                 self.manager.unregister(name=found.display_name)
             reason = f"{type(error).__name__}: {message_of(error)}"
@@ -232,6 +237,8 @@ class _Loader:
             if not isinstance(slug, str) or not slug or not callable(factory):
                 article = "an" if what == "exchange" else "a"
                 raise PluginError(f"{article} {what} needs a slug and a factory, got {slug!r} and {factory!r}")
+            if (what, slug) == ("exchange", "lnmarkets"):
+                raise PluginError("exchange 'lnmarkets' is the core's own")
             if slug in collected:
                 raise PluginError(f"registers {what} {slug!r} twice")
             collected[slug] = factory
@@ -253,8 +260,6 @@ class _Loader:
                 raise _twice(f"automation type {automation_type!r}", other.found, found)
             self.handlers[automation_type] = Registered(handler, found)
         for slug, factory in exchanges.items():
-            if slug == "lnmarkets":
-                raise PluginError(f"{found.display_name}: exchange 'lnmarkets' is the core's own")
             if slug in self._exchange_of:
                 raise _twice(f"exchange {slug!r}", self._exchange_of[slug], found)
             self._exchange_of[slug] = found
@@ -283,30 +288,66 @@ def _twice(what: str, first: Found, second: Found) -> PluginError:
 
 
 def _check_names(module: Any) -> None:
-    """Refuse hooks that would be passed over in silence: misspelt, without the marker, or as a wrapper."""
+    """Refuse hooks that would be passed over in silence, or of which nothing would run."""
+    implemented = False
     for name, member in inspect.getmembers(module, inspect.isroutine):
         marker = getattr(member, f"{hookspecs.PROJECT}_impl", None) or {}
+        implemented = implemented or bool(marker)
         if marker.get("wrapper") or marker.get("hookwrapper"):
             raise PluginError(f"{name} is a wrapper: hooks are called one by one, so there is nothing to wrap")
+        if marker and any(later(member) for later in _RUN_LATER):
+            raise PluginError(f"{name} is async or has a yield: a hook is a plain function, or nothing of it would run")
+        if marker and inspect.isclass(module) and inspect.isfunction(inspect.getattr_static(module, name)):
+            raise PluginError(f"{name} is a method of a class: the entry point must name a module or an instance")
         if not name.startswith(PREFIX):
             continue
         if name not in _SPECIFIED:
-            raise PluginError(f"{name} is no hook of axisor_executor; there are: {', '.join(sorted(_SPECIFIED))}")
+            raise PluginError(f"{name} is no hook of axisor_executor; there are: {_SPECIFIED_NAMES}")
         if not hasattr(member, f"{hookspecs.PROJECT}_impl"):
             raise PluginError(f"{name} lacks the @hookimpl marker, so it would never be called")
+    if not implemented:
+        raise PluginError(f"what its entry point names implements no hook; there are: {_SPECIFIED_NAMES}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_MUST_BE: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "type": ("a text", _is_text),
+    "title": ("a text", _is_text),
+    "actions": ("a mapping of names to lanes", lambda given: isinstance(given, Mapping) and all(map(_is_text, given))),
+    "entries": (
+        "a set of actions' names",  # which a text is not, though it is a collection
+        lambda given: isinstance(given, Collection) and not _is_text(given) and all(map(_is_text, given)),
+    ),
+    "collapses": ("True or False", lambda given: isinstance(given, bool)),
+    "config_model": (
+        "a subclass of AutomationConfig",
+        lambda given: isinstance(given, type) and issubclass(given, AutomationConfig),
+    ),
+    "config_version": ("a whole number from 1 on", lambda given: type(given) is int and given >= 1),
+}
 
 
 def _check_handler(handler: Any) -> None:
     if not isinstance(handler, AutomationHandler):
         raise PluginError(f"register() takes an instance of AutomationHandler, got {handler!r}")
+    named = type(handler).__name__
     for name in ("type", "title", "actions", "config_model"):
         if not getattr(handler, name, None):
-            raise PluginError(f"{type(handler).__name__} must set {name}")
-    if type(handler.config_version) is not int or handler.config_version < 1:
-        raise PluginError(f"{type(handler).__name__}.config_version must be a whole number from 1 on")
+            raise PluginError(f"{named} must set {name}")
+    for name, (allowed, fits) in _MUST_BE.items():
+        given = getattr(handler, name)
+        if not fits(given):
+            raise PluginError(f"{named}.{name} must be {allowed}, got {given!r:.100}")
     for action, lane in handler.actions.items():
         if lane not in ("protect", "default"):
-            raise PluginError(f"{type(handler).__name__}.actions[{action!r}]: lane must be protect or default")
+            raise PluginError(f"{named}.actions[{action!r}]: lane must be protect or default")
+    unknown = sorted(set(handler.entries) - set(handler.actions))
+    if unknown:
+        there = ", ".join(sorted(handler.actions))
+        raise PluginError(f"{named}.entries has {unknown}, which are none of its actions: {there}")
 
 
 def _check_required(plugins: Iterable[Plugin], required: Iterable[str]) -> None:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from axisor_executor.arithmetic import MAX_PRICE
 from axisor_executor.exchange.base import PRICE_STEP, OrderType, Side
 
 
 def _check_price(name: str, value: Decimal | None, step: Decimal | None = PRICE_STEP) -> None:
     if value is None:
         return
-    if not isinstance(value, Decimal) or not value.is_finite() or value <= 0 or (step and value % step):
+    if not isinstance(value, Decimal) or not value.is_finite() or not 0 < value <= MAX_PRICE or (step and value % step):
         steps = f" in steps of {step}" if step else ""
-        raise ValueError(f"{name} must be a positive Decimal{steps}, got {value!r}")
+        raise ValueError(f"{name} must be a Decimal above 0 and up to {MAX_PRICE}{steps}, got {value!r}")
 
 
 def _check_whole(name: str, value: int) -> None:

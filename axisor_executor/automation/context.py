@@ -134,7 +134,12 @@ class AccountContext(Generic[ConfigT]):
 
         The remainder of a reduce is no entry. Those that are not known yet (``sending``, ``unknown``) are in it: a
         budget counts them as spent.
+
+        Raises:
+            ValueError: ``since`` is no datetime with a time zone.
         """
+        if not isinstance(since, datetime) or since.utcoffset() is None:
+            raise ValueError(f"since must be a datetime with a time zone, got {since!r}")
         return tuple(self.reads.own_entries(since))
 
     def cooling_down(self) -> frozenset[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import builtins
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic_core import ErrorDetails
 
 from axisor_executor.automation.context import AccountContext
 from axisor_executor.automation.decisions import Decision
@@ -160,9 +161,7 @@ class AutomationHandler(ABC, Generic[ConfigT]):
         try:
             return self.config_model.model_validate(values)  # type: ignore[return-value]
         except ValidationError as error:
-            raise InvalidConfig(
-                "; ".join(_problem(item, self.config_model) for item in error.errors(include_url=False))
-            ) from None
+            raise InvalidConfig("; ".join(_problem(item, self.config_model) for item in problems_of(error))) from None
 
     def ignored(self, raw: Mapping[str, Any], action: str | None = None) -> tuple[str, ...]:
         """Return the keys of a config that are accepted but not acted on by ``action`` (``None``: the config's own)."""
@@ -177,6 +176,22 @@ class AutomationHandler(ABC, Generic[ConfigT]):
     def _unused(self, action: str) -> frozenset[str]:
         only = self.config_model.used_only_by
         return frozenset(key for key, actions in only.items() if action not in actions)
+
+
+def problems_of(error: ValidationError) -> list[ErrorDetails]:
+    """Return what a value is refused for, without what pydantic says of a list whose items have problems.
+
+    It counts those that are valid alone, and would call a list too short that is long enough.
+    """
+    problems = error.errors(include_url=False, include_input=False)
+    return [item for item in problems if item["type"] != "too_short" or _is_too_short(item, problems)]
+
+
+def _is_too_short(item: ErrorDetails, problems: Iterable[ErrorDetails]) -> bool:
+    where = item["loc"]
+    counted = {"actual_length": 0, "min_length": 1} | item.get("ctx", {})  # an error of a plugin's own may have none
+    invalid = {other["loc"][: len(where) + 1] for other in problems if other["loc"][: len(where)] == where} - {where}
+    return bool(counted["actual_length"] + len(invalid) < counted["min_length"])
 
 
 _LONGEST_KEY = 80

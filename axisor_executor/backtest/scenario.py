@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from axisor_executor.automation.fields import Number, Price, Whole, quoted
+from axisor_executor.automation.handler import problems_of
 from axisor_executor.errors import InvalidConfig
 from axisor_executor.exchange.base import OrderType, Side
 
@@ -153,8 +154,7 @@ def parse_scenario(given: Any) -> Scenario:
     try:
         return Scenario.model_validate(given)
     except ValidationError as error:
-        problems = [_problem(item) for item in error.errors(include_url=False, include_input=False)]
-        raise _invalid("; ".join(problems)) from None
+        raise _invalid("; ".join(_problem(item) for item in problems_of(error))) from None
 
 
 def with_ids(value: Any, ids: Mapping[str, str]) -> Any:

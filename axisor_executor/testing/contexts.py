@@ -28,7 +28,7 @@ ConfigT = TypeVar("ConfigT", bound=AutomationConfig)
 def make_context(
     config: ConfigT | Mapping[str, Any],
     *,
-    handler: AutomationHandler[ConfigT],
+    handler: AutomationHandler[ConfigT] | type[AutomationHandler[ConfigT]],
     action: str | None = None,
     trade_id: str | None = None,
     price: Price | None = LAST_PRICE,
@@ -50,6 +50,7 @@ def make_context(
     Args:
         config: the automation row's config (validated as the executor does), or a config model as it is. One without
             ``config_version`` is of the handler's own; with an older one it is upgraded.
+        handler: the automation type's handler, or its class.
         action: the job's action; ``None``: the config's.
         trade_id: the job's trade; the lineage is followed.
         price: the last price in USD per BTC; ``None``: stale, reading it raises ``StaleData``.
@@ -67,6 +68,7 @@ def make_context(
         InvalidJob: as in the executor, for an action that is refused.
         InvalidConfig: as in the executor, for a config that is refused.
     """
+    handler = handler() if isinstance(handler, type) else handler
     raw = config.model_dump() if isinstance(config, AutomationConfig) else _newest(handler, config)
     chosen = handler.choose_action(action, raw)
     if not isinstance(config, AutomationConfig):

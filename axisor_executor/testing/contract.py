@@ -105,9 +105,6 @@ class HandlerContract:
         plugin = load([Found("contract", "under test", "0", lambda: module)]).plugins[0]
         if plugin.state != "loaded":
             _fail(f"the core refuses the handler: {plugin.reason}", "Set the class attributes that it names.")
-        unknown = sorted(set(handler.entries) - set(handler.actions))
-        if unknown:
-            _fail(f"entries has {unknown}, which are none of its actions", "Name actions of the handler in entries.")
 
     def test_02_takes_its_configs(self) -> None:
         """Every config given here is valid, and every action has one."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from axisor_executor import plugins
+from axisor_executor import hookimpl, plugins
 from axisor_executor.plugins import Found
 from tests.cli.conftest import Commands
+from tests.integration.puppet import Puppet, StubExchange
 
 
 def test_the_list_shows_types_actions_lanes_and_versions(alone: Commands) -> None:
@@ -62,6 +64,30 @@ def test_a_plugin_for_another_hook_api_is_listed_with_both_versions(
     shown = " ".join(alone("plugins").stdout.split())
     assert "update axisor-executor" in shown
     assert "9.1" in shown
+
+
+def test_one_that_would_break_commands_fails_alone(alone: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Five(Puppet):
+        type = 5  # type: ignore[assignment]
+
+    class Usurper:
+        """Would answer for all of the core's accounts."""
+
+        @hookimpl
+        def axisor_register_exchanges(self, register: Any) -> None:
+            register("lnmarkets", StubExchange)
+
+    modules = {"five": Five(), "usurper": Usurper(), "empty": SimpleNamespace(), "puppet": Puppet()}
+    found = [Found(name, f"axisor-{name}", "2.0", lambda module=module: module) for name, module in modules.items()]
+    monkeypatch.setattr(plugins, "discover", lambda: found)
+    listed = {one["distribution"]: (one["state"], one["reason"]) for one in alone.json("plugins")}
+    assert listed.pop("axisor-puppet") == ("loaded", None)
+    assert {state for state, _ in listed.values()} == {"failed"}
+    assert listed["axisor-usurper"][1] == "PluginError: exchange 'lnmarkets' is the core's own"
+    assert listed["axisor-five"][1] == "PluginError: Five.type must be a text, got 5"
+    assert listed["axisor-empty"][1].startswith("PluginError: what its entry point names implements no hook; ")
+    message = alone.error("plugins", "schema", "nope")
+    assert "installed: puppet; failed to load: axisor-five 2.0 [five], axisor-usurper 2.0 [usurper], " in message
 
 
 def test_no_plugin_at_all(alone: Commands, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from axisor_executor import Act, ClosePosition, Group, OpenPosition, Wait, act, enqueue, get_result, wait
+from axisor_executor import Act, ClosePosition, Group, OpenPosition, Wait, act, enqueue, get_result, hookimpl, wait
 from axisor_executor.automation import AccountContext
 from axisor_executor.errors import Held, InvalidConfig, LeaseLost, PluginError, Refused, StaleData, StorageError
 from axisor_executor.limits.breaker import PluginRef
 from axisor_executor.run.deciding import MOST_HUNG
 from tests.harness.waiting import until
-from tests.harness.world import Account, World
+from tests.harness.world import Account, World, plugin
 from tests.integration.puppet import CONFIG, Puppet
 
 GUARD = {"action": "close_position", "scope": "all", "margin_threshold": 90}
@@ -230,6 +230,20 @@ class TestOthers:
         until(lambda: world.go_on(guard)["status"] not in ("queued", "waiting"))
         assert [(one["tradeId"], one["status"]) for one in get_result(guard)["trades"]] == [(trade_id, "completed")]
         assert world.trade(account, trade_id)["closed"] is True
+
+    def test_one_that_registers_the_cores_own_exchange_stops_neither_the_start_nor_a_job(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        class Usurper:
+            @hookimpl
+            def axisor_register_exchanges(self, register: Callable[[str, Any], None]) -> None:
+                register("lnmarkets", raising(AssertionError("asked for a client")))
+
+        world.restart(plugin("usurper", Usurper()), puppet.plugin)
+        puppet.decision = wait("later")
+        assert world.run(world.automation(account, "puppet", CONFIG))["status"] == "pending"
+        guard = world.automation(account, "margin_guard", CLOSE)
+        assert world.run(guard, trade_id=world.open_trade(account))["status"] == "completed"
 
     def test_while_one_hangs_a_guard_of_another_plugin_on_the_account_gets_its_turn(
         self, world: World, account: Account, puppet: Puppet

@@ -222,3 +222,21 @@ def test_stop_loss_rules_are_mirrored(market, to_liquidation, to_stop):
         "sell", market + to_stop, market=market, liquidation=market + to_liquidation
     )
     assert (long_problem is None) == (short_problem is None) == (to_stop <= to_liquidation)
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda side: arithmetic.pl(side, 100, D(50_000), D(51_000)),
+        lambda side: arithmetic.liquidation(side, 100, D(50_000), D(10)),
+        lambda side: arithmetic.liquidation_for_margin(side, 100, D(50_000), 20_000),
+        lambda side: arithmetic.maintenance_margin(side, 100, D(50_000), D(10)),
+        lambda side: arithmetic.entry_cost(side, 100, D(50_000), D(10)),
+        lambda side: arithmetic.stoploss_problem(side, D(48_000), market=D(50_000), liquidation=D(45_000)),
+        lambda side: arithmetic.takeprofit_problem(side, D(52_000), market=D(50_000), entry_price=D(50_000)),
+    ],
+)
+@pytest.mark.parametrize("side", ["b", "BUY", "long", None])
+def test_what_is_no_side_is_not_taken_for_a_short(compute, side):
+    with pytest.raises(ValueError, match="side must be 'buy' or 'sell', got"):
+        compute(side)

@@ -6,9 +6,11 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from axisor_executor.automation import AutomationConfig, Number, Price, Whole
+from axisor_executor.automation.handler import problems_of
 
 D = Decimal
 
@@ -132,6 +134,38 @@ def test_in_a_model():
     assert (config.share, config.count, config.level) == (D("33.3"), 2, D("50000.5"))
     with pytest.raises(ValidationError, match=r"must be a whole number from 1 to 10 \(USD\), got 11"):
         Config.model_validate({"count": 11})
+
+
+class Lists(AutomationConfig):
+    steps: Annotated[tuple[Annotated[int, Whole(least=1)], ...], Field(min_length=2)] = (1, 2)
+    pairs: Annotated[tuple[tuple[int, int], ...], Field(min_length=1)] = ((1, 2),)
+    names: Annotated[frozenset[str], Field(min_length=2)] = frozenset({"a", "b"})
+    share: int = 1
+
+    @field_validator("share")
+    @classmethod
+    def _own(cls, share: int) -> int:
+        raise PydanticCustomError("too_short", "is short")
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"steps": [0, 0]}, ["steps.0", "steps.1"]),
+        ({"steps": [0, 1]}, ["steps.0"]),
+        ({"pairs": [["x", "y"]]}, ["pairs.0.0", "pairs.0.1"]),
+        ({"steps": [0]}, ["steps.0", "steps"]),
+        ({"steps": []}, ["steps"]),
+        ({"steps": [1], "pairs": [["x", 1]]}, ["steps", "pairs.0.0"]),
+        ({"names": ["a", "a"]}, ["names"]),
+        ({"share": 2}, ["share"]),
+    ],
+)
+def test_a_list_is_too_short_only_where_it_is(config, told):
+    """Pydantic counts the valid items alone."""
+    with pytest.raises(ValidationError) as caught:
+        Lists.model_validate(config)
+    assert [".".join(map(str, item["loc"])) for item in problems_of(caught.value)] == told
 
 
 def test_the_schema_shows_bounds_unit_and_text():

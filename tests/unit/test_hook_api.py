@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 def loaded(declared: Any = None) -> Plugin:
     members = {} if declared is None else {hook_api.ATTRIBUTE: declared}
+    members["axisor_alert"] = hookspecs.hookimpl(lambda alert: None)
     found = Found("moon", "axisor-moon", "3.1", lambda: SimpleNamespace(**members))
     return load([found]).plugins[0]
 

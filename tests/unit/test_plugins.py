@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
+import importlib.metadata
 import logging
 import subprocess
 import sys
@@ -144,8 +146,41 @@ def on_alert(alert: Any) -> None:
     """Marked for a hook that does not exist."""
 
 
+@hookimpl
+async def later(alert: Any) -> None:
+    """Called, it is a coroutine that nobody awaits."""
+
+
+@hookimpl
+def bit_by_bit(register: Any) -> Any:
+    """Called, it is a generator that nobody asks."""
+    yield
+
+
+class WithMethods:
+    """Its hook needs an instance."""
+
+    @hookimpl
+    def axisor_alert(self, alert: Any) -> None:
+        """Never called with a ``self``."""
+
+
+def for_exchange(*slugs: str) -> Any:
+    @hookimpl
+    def axisor_register_exchanges(register: Callable[[str, Any], None]) -> None:
+        for slug in slugs:
+            register(slug, raising(AssertionError()))
+
+    return axisor_register_exchanges
+
+
+def with_handler(**attributes: Any) -> Found:
+    return of("broken", axisor_register_automations=registering(handler_for(**{"automation_type": "x"} | attributes)))
+
+
 BROKEN: dict[str, tuple[Found, str]] = {
     "fails to import": (found("broken", raising(ImportError("no module"))), "ImportError: no module"),
+    "is cancelled at import": (found("broken", raising(asyncio.CancelledError("gone"))), "CancelledError: gone"),
     "exits at import": (found("broken", raising(SystemExit(2))), "SystemExit: 2"),
     "raises in its hook": (
         of("broken", axisor_register_automations=hookimpl(raising(ValueError("half way")))),
@@ -163,6 +198,16 @@ BROKEN: dict[str, tuple[Found, str]] = {
     "forgets the marker": (of("broken", axisor_register_automations=unmarked), "lacks the @hookimpl marker"),
     "takes an unknown argument": (of("broken", axisor_alert=axisor_alert), "alarm"),
     "wraps a hook": (of("broken", axisor_execution_finished=axisor_execution_finished), "wrapper"),
+    "has a hook that is async": (of("broken", axisor_alert=later), "axisor_alert is async or has a yield: "),
+    "has a hook that yields": (of("broken", axisor_register_automations=bit_by_bit), "is async or has a yield: "),
+    "is a class with hooks": (found("broken", lambda: WithMethods), "axisor_alert is a method of a class: "),
+    "is a handler's class": (found("broken", lambda: Handler), "implements no hook; there are: axisor_alert, axisor_"),
+    "is an empty module": (of("broken"), "what its entry point names implements no hook; there are: axisor_alert,"),
+    "is nothing": (found("broken", lambda: None), "what its entry point names implements no hook"),
+    "registers the core's own exchange": (
+        of("broken", axisor_register_exchanges=for_exchange("moon", "lnmarkets")),
+        "PluginError: exchange 'lnmarkets' is the core's own",
+    ),
     "registers a class": (of("broken", axisor_register_automations=registering(Handler)), "takes an instance"),
     "registers nothing of ours": (of("broken", axisor_register_automations=registering("x")), "takes an instance"),
     "registers a handler without a type": (
@@ -176,6 +221,40 @@ BROKEN: dict[str, tuple[Found, str]] = {
     "registers an unknown lane": (
         of("broken", axisor_register_automations=registering(handler_for("x", actions={"go": "fast"}))),
         "lane must be protect or default",
+    ),
+    "registers a type that is no text": (with_handler(automation_type=5), "Own.type must be a text, got 5"),
+    "registers a title that is no text": (with_handler(title=("Good",)), "Own.title must be a text, got ('Good',)"),
+    "registers actions without lanes": (
+        with_handler(actions={"go"}),
+        "Own.actions must be a mapping of names to lanes, got {'go'}",
+    ),
+    "registers an action that is no text": (
+        with_handler(actions={1: "default"}),
+        "Own.actions must be a mapping of names to lanes, got {1: 'default'}",
+    ),
+    "registers a config that is none of ours": (
+        with_handler(config_model=dict),
+        "Own.config_model must be a subclass of AutomationConfig, got <class 'dict'>",
+    ),
+    "registers a config instead of its class": (
+        with_handler(config_model=Config()),
+        "Own.config_model must be a subclass of AutomationConfig, got Config(",
+    ),
+    "registers entries that are none of its actions": (
+        with_handler(entries=("fly", "go")),
+        "Own.entries has ['fly'], which are none of its actions: go",
+    ),
+    "registers entries as one text": (
+        with_handler(entries="go"),
+        "Own.entries must be a set of actions' names, got 'go'",
+    ),
+    "registers entries that are no texts": (
+        with_handler(entries=(["go"],)),
+        "Own.entries must be a set of actions' names, got (['go'],)",
+    ),
+    "registers no answer to whether it collapses": (
+        with_handler(collapses="no"),
+        "Own.collapses must be True or False, got 'no'",
     ),
     "registers a type twice": (
         of("broken", axisor_register_automations=registering(handler_for("x"), handler_for("x"))),
@@ -281,17 +360,10 @@ class TestSameName:
         assert twice.simulations == {}
 
     def test_two_plugins_for_one_exchange_too(self) -> None:
-        def exchange(name: str, slug: str) -> Found:
-            @hookimpl
-            def axisor_register_exchanges(register: Callable[[str, Any], None]) -> None:
-                register(slug, raising(AssertionError()))
-
-            return of(name, axisor_register_exchanges=axisor_register_exchanges)
-
-        with pytest.raises(PluginError, match=r"axisor-one .*axisor-two "):
-            load([exchange("one", "moon"), exchange("two", "moon")])
-        with pytest.raises(PluginError, match="the core's own"):
-            load([exchange("one", "lnmarkets")])
+        one, two = (of(name, axisor_register_exchanges=for_exchange("moon")) for name in ("one", "two"))
+        with pytest.raises(PluginError, match=r"exchange 'moon' .*axisor-one .*axisor-two ") as caught:
+            load([one, two])
+        assert caught.value.code == "plugin_conflict"
 
 
 class TestDisabledAndRequired:
@@ -377,6 +449,17 @@ class TestDiscovery:
         names = [(one.distribution, one.name) for one in discover()]
         assert names == sorted(names)
         assert {"axisor-auto-entry", "axisor-margin-guard", "axisor-tp-sl"} <= {name for name, _ in names}
+
+    def test_an_entry_point_that_names_no_module_fails_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """``point.module`` raises for it, which would stop every worker and ``enqueue()``."""
+        points = [
+            importlib.metadata.EntryPoint("broken", "axisor-broken", "axisor_executor"),
+            importlib.metadata.EntryPoint("guard", "axisor_margin_guard : hooks [extra]", "axisor_executor"),
+        ]
+        monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+        broken, guard = discover()
+        assert guard.module == "axisor_margin_guard"
+        assert states(load([broken, GOOD])) == {"broken": "failed", "good": "loaded"}
 
     def test_nothing_is_imported_for_it(self) -> None:
         code = (

@@ -6,7 +6,15 @@ from decimal import Decimal
 import pytest
 
 from axisor_executor import arithmetic
-from axisor_executor.automation import AutomationConfig, AutomationHandler, OpenPosition, OwnEntry, SpendGuards, act
+from axisor_executor.automation import (
+    AutomationConfig,
+    AutomationHandler,
+    OpenPosition,
+    OwnEntry,
+    SetStopLoss,
+    SpendGuards,
+    act,
+)
 from axisor_executor.errors import InvalidConfig, InvalidJob, NotFound, StaleData, Unavailable
 from axisor_executor.testing import NOW, make_context, make_cross_position, make_trade
 
@@ -90,12 +98,29 @@ def test_entries_are_those_since_then_the_newest_first():
         context(entries=None).own_entries(NOW)
 
 
+@pytest.mark.parametrize("since", [NOW.replace(tzinfo=None), NOW.date(), timedelta(days=1), "2026", None])
+def test_since_when_is_an_instant(since):
+    with pytest.raises(ValueError, match="since must be a datetime with a time zone"):
+        context().own_entries(since)
+
+
+@pytest.mark.parametrize("price", [Decimal("1e50"), Decimal("100000000.5"), Decimal("NaN"), Decimal(0), 48_000])
+def test_a_price_is_one_that_the_exchange_knows(price):
+    with pytest.raises(ValueError, match="value must be a Decimal above 0 and up to 100000000"):
+        SetStopLoss("t", price)
+
+
 def test_a_trade_cools_down_for_as_long_as_the_config_says_under_the_id_that_it_has_now():
     acted_on = {"a": NOW - timedelta(seconds=59), "c": NOW - timedelta(seconds=60)}
     cool = {"action": "one", "cooldown_seconds": 60}
     assert make_context(cool, handler=Guarded(), acted_on=acted_on, lineage={"a": "b"}).cooling_down() == {"b"}
     with pytest.raises(Unavailable):
         make_context(cool, handler=Guarded(), acted_on=None).cooling_down()
+
+
+def test_a_context_is_for_an_instance_or_its_class():
+    assert make_context({"action": "one"}, handler=Guarded) == make_context({"action": "one"}, handler=Guarded())
+    assert make_context({"action": "one"}, handler=Guarded).automation.type == Guarded.type
 
 
 @pytest.mark.parametrize("handler", [Handler, Guarded])

@@ -34,6 +34,7 @@ def test_what_makes_no_sense_is_refused_by_its_key(rungs, problem):
     with pytest.raises(InvalidConfig) as refused:
         parse(*rungs)
     assert problem in refused.value.message
+    assert "at least 1 item" not in refused.value.message or not rungs
 
 
 def test_without_rungs_there_is_no_ladder():

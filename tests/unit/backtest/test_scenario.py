@@ -65,6 +65,11 @@ BAD: dict[str, tuple[Any, str]] = {
 
 
 class TestRefusing:
+    def test_one_problem_of_the_only_automation_is_told_as_one(self) -> None:
+        with pytest.raises(InvalidConfig) as caught:
+            parse_scenario([{"config": {}}])
+        assert caught.value.message == "automations.0.type: Field required"
+
     @pytest.mark.parametrize("kind", BAD)
     def test_it_is_said_what_is_wrong_and_where(self, kind: str) -> None:
         given, message = BAD[kind]
