@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from unicodedata import category
+from uuid import UUID, uuid4
 
 from axisor_executor.credentials import (
     RowJson,
@@ -30,23 +31,27 @@ from axisor_executor.run.acting import LN_MARKETS
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import account_rows, history
 from axisor_executor.storage.account_rows import AccountRecord
-from axisor_executor.storage.accounts import Account, as_stored, set_credentials
+from axisor_executor.storage.accounts import Account, as_stored, id_text, maybe_id_text, set_credentials
 from axisor_executor.storage.schema import owns_monolith_tables
 from axisor_executor.storage.values import document
 
 MOST_NAMED = 5
+_NOT_PRINTED = frozenset({"Cc", "Zl", "Zp"})
+"""Categories of letters that move a terminal's cursor instead of being shown: controls, ends of lines."""
 
 
 # -- looking
 
 
-def find(parts: Runtime, reference: str) -> AccountRecord:
+def find(parts: Runtime, reference: str | UUID) -> AccountRecord:
     """Return the account of this id, or the only one whose UUID begins so.
 
     Raises:
         NotFound: there is none (``account_not_found``).
         AxisorError: there are several (``ambiguous_id``); the message names some.
+        InvalidJob: it is neither a text nor a UUID.
     """
+    reference = id_text(reference)
     with parts.storage.connection():
         found = account_rows.by_id(parts.storage, reference, MOST_NAMED + 1) if reference else []
     if not found:
@@ -57,10 +62,10 @@ def find(parts: Runtime, reference: str) -> AccountRecord:
     return found[0]
 
 
-def listed(parts: Runtime, user_id: str | None = None) -> list[dict[str, Any]]:
+def listed(parts: Runtime, user_id: str | UUID | None = None) -> list[dict[str, Any]]:
     """Return all accounts, or one user's, as :func:`shown`."""
     with parts.storage.connection():
-        return [shown(record) for record in account_rows.listed(parts.storage, user_id)]
+        return [shown(record) for record in account_rows.listed(parts.storage, maybe_id_text(user_id))]
 
 
 def shown(record: AccountRecord) -> dict[str, Any]:
@@ -145,11 +150,11 @@ def _reads_back(parts: Runtime, account_id: str, keys: SecureCredentials) -> Non
 def add(
     parts: Runtime,
     *,
-    user_id: str,
+    user_id: str | UUID,
     name: str,
     exchange: str,
     keys: SecureCredentials,
-    account_id: str | None = None,
+    account_id: str | UUID | None = None,
     is_active: bool | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Add a user's account, and return it with ``True``; or the one with this name and these keys, ``False``.
@@ -171,7 +176,7 @@ def add(
         CredentialsError, SettingsError: the keys can't be stored.
     """
     name = _required(name, "name")
-    user_id = _required(user_id, "user")
+    user_id, account_id = _required(id_text(user_id), "user"), maybe_id_text(account_id)
     with parts.storage.write():
         before = account_rows.named(parts.storage, user_id, exchange, name)
         given_id = account_id and as_stored(parts.storage, "account", account_id)
@@ -195,8 +200,10 @@ def add(
 
 
 def _required(text: str, what: str) -> str:
-    if not text.strip() or any(ord(letter) < 32 for letter in text):
+    if not text.strip():
         raise AxisorError(f"the {what} must not be blank", code="invalid_account", status=400)
+    if any(category(letter) in _NOT_PRINTED for letter in text):
+        raise AxisorError(f"the {what} must be one line of printable text", code="invalid_account", status=400)
     return text.strip()
 
 
@@ -259,7 +266,7 @@ def _exchange(parts: Runtime, slug: str) -> str:
 # -- verifying
 
 
-def verify(parts: Runtime, reference: str) -> dict[str, Any]:
+def verify(parts: Runtime, reference: str | UUID) -> dict[str, Any]:
     """Ask the exchange who the owner of an account's key is, and what it may read; note the outcome in its row.
 
     The right to trade can't be asked for without trading, so nothing is said of it.
@@ -288,7 +295,7 @@ def verify(parts: Runtime, reference: str) -> dict[str, Any]:
 
 
 def rotate(
-    parts: Runtime, reference: str, keys: SecureCredentials, *, check: bool = True, other_user: bool = False
+    parts: Runtime, reference: str | UUID, keys: SecureCredentials, *, check: bool = True, other_user: bool = False
 ) -> dict[str, Any]:
     """Replace an account's keys. The old ones stay in force until the new ones are written and read back.
 
@@ -362,7 +369,7 @@ def _test_new(parts: Runtime, account: Account, keys: SecureCredentials, *, othe
 # -- switching on and off
 
 
-def set_active(parts: Runtime, reference: str, is_active: bool, *, switch: bool = False) -> dict[str, Any]:
+def set_active(parts: Runtime, reference: str | UUID, is_active: bool, *, switch: bool = False) -> dict[str, Any]:
     """Switch an account on or off, and tell what that means for its automations.
 
     Args:

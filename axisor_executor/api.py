@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from axisor_executor import runtime
 from axisor_executor.bindings import bind_to_active
@@ -15,7 +16,7 @@ from axisor_executor.jobs import Job
 from axisor_executor.observe.logs import say
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import accounts, executions
-from axisor_executor.storage.accounts import Account
+from axisor_executor.storage.accounts import Account, id_text, maybe_id_text
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution
 
@@ -73,7 +74,7 @@ def _taken(parts: Runtime, job: Job | Mapping[str, Any], idempotency_key: str | 
     return execution
 
 
-def get_result(execution_id: str, wait: float = 0.0) -> dict[str, Any]:
+def get_result(execution_id: str | UUID, wait: float = 0.0) -> dict[str, Any]:
     """Return an execution's result; one that is not over is told by its ``status`` (queued, running, waiting).
 
     Args:
@@ -81,10 +82,11 @@ def get_result(execution_id: str, wait: float = 0.0) -> dict[str, Any]:
         wait: seconds to wait for its end.
 
     Raises:
+        InvalidJob: an id is neither a text nor a UUID.
         NotFound: there is no such execution.
         StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``).
     """
-    storage = runtime.current().storage
+    execution_id, storage = id_text(execution_id), runtime.current().storage
     deadline, pause = time.monotonic() + wait, _FIRST_POLL
     while True:
         with storage.explained(), storage.connection():
@@ -118,7 +120,7 @@ def shown(found: Execution) -> dict[str, Any]:
     return state
 
 
-def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureCredentials:
+def get_user_credentials(user_id: str | UUID, account_id: str | UUID | None = None) -> SecureCredentials:
     """Return the credentials of a user's account as they are in the database now.
 
     Args:
@@ -126,12 +128,14 @@ def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureC
         account_id: which account; the user's active one if left out.
 
     Raises:
+        InvalidJob: an id is neither a text nor a UUID.
         NotFound: no such account of this user, or no active one.
         AxisorError: several accounts are active (400, ``several_active_accounts``).
         CredentialsError: missing, blank or unreadable.
         StorageError: as :func:`get_result`.
     """
     parts = runtime.current()
+    user_id, account_id = id_text(user_id), maybe_id_text(account_id)
     with parts.storage.explained(), parts.storage.connection():
         say.debug(f"Getting credentials for user {user_id} and account {account_id or '(active)'}")
         if account_id is None:
@@ -143,7 +147,7 @@ def get_user_credentials(user_id: str, account_id: str | None = None) -> SecureC
 
 
 def set_user_credentials(
-    user_id: str, account_id: str, *, key: str, secret: str, passphrase: str, is_testnet: bool = False
+    user_id: str | UUID, account_id: str | UUID, *, key: str, secret: str, passphrase: str, is_testnet: bool = False
 ) -> None:
     """Encrypt and store the credentials of a user's account; every process uses them from its next job on.
 
@@ -151,9 +155,10 @@ def set_user_credentials(
     tables were found (it can read nothing else), sealed in a database of our own.
 
     Raises:
+        InvalidJob: an id is neither a text nor a UUID.
         NotFound: no such account of this user.
-        CredentialsError: one of the three is blank or can't be a header (``credentials_missing``,
-            ``credentials_invalid``); nothing was written.
+        CredentialsError: one of the three is blank (``credentials_missing``), no text or can't be sent, or the flag is
+            neither true nor false (``credentials_invalid``); nothing was written.
         SettingsError: no encryption key is set.
         StorageError: as :func:`get_result`; store them again.
     """
@@ -161,7 +166,7 @@ def set_user_credentials(
     del key, secret, passphrase  # an error below must not carry them in this frame
     parts = runtime.current()
     with parts.storage.explained(), parts.storage.write():
-        found = _account_of(parts.storage, user_id, account_id)
+        found = _account_of(parts.storage, id_text(user_id), id_text(account_id))
         written = write_credentials(
             given.reveal_key(),
             given.reveal_secret(),
@@ -182,16 +187,17 @@ def _account_of(storage: Storage, user_id: str, account_id: str) -> Account:
     return found
 
 
-def get_automation_config(automation_id: str) -> dict[str, Any]:
+def get_automation_config(automation_id: str | UUID) -> dict[str, Any]:
     """Return an automation with its config and account: ``{id, userId, type, isActive, config, account}``.
 
     ``account`` is ``{id, name, exchange, isActive}``, or ``None`` where it is bound to none. No secret is in it.
 
     Raises:
+        InvalidJob: an id is neither a text nor a UUID.
         NotFound: there is no such automation.
         StorageError: as :func:`get_result`.
     """
-    storage = runtime.current().storage
+    automation_id, storage = id_text(automation_id), runtime.current().storage
     with storage.explained(), storage.connection():
         found = accounts.automation(storage, automation_id)
     if found is None:
@@ -214,7 +220,7 @@ def get_automation_config(automation_id: str) -> dict[str, Any]:
     }
 
 
-def migrate_existing_automations(user_id: str) -> dict[str, Any]:
+def migrate_existing_automations(user_id: str | UUID) -> dict[str, Any]:
     """Bind a user's automations from before multi-account to the active account, all in one transaction.
 
     Bound ones are never touched; running it again changes nothing more.
@@ -223,9 +229,10 @@ def migrate_existing_automations(user_id: str) -> dict[str, Any]:
         ``{"success", "migratedCount", "errors"}``; without one active account success is false, and nothing changed.
 
     Raises:
+        InvalidJob: an id is neither a text nor a UUID.
         StorageError: as :func:`get_result`; call it again.
     """
-    storage = runtime.current().storage
+    user_id, storage = id_text(user_id), runtime.current().storage
     with storage.explained():
         done = bind_to_active(storage, user_id)
     if done.problem is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from axisor_executor import accounts, explain
 from axisor_executor.automation import versions
@@ -13,20 +13,22 @@ from axisor_executor.errors import AxisorError, NotFound
 from axisor_executor.observe.logs import say, timestamp
 from axisor_executor.runtime import Runtime
 from axisor_executor.storage import automation_rows
-from axisor_executor.storage.accounts import as_stored
+from axisor_executor.storage.accounts import as_stored, id_text, maybe_id_text
 from axisor_executor.storage.automation_rows import AutomationRecord
 
 MOST_NAMED = 5
 RECENT = 5
 
 
-def find(parts: Runtime, reference: str) -> AutomationRecord:
+def find(parts: Runtime, reference: str | UUID) -> AutomationRecord:
     """Return the automation of this id, or the only one whose UUID begins so.
 
     Raises:
         NotFound: there is none (``automation_not_found``).
         AxisorError: there are several (``ambiguous_id``); the message names some.
+        InvalidJob: it is neither a text nor a UUID.
     """
+    reference = id_text(reference)
     with parts.storage.connection():
         found = automation_rows.by_id(parts.storage, reference, MOST_NAMED + 1) if reference else []
     if not found:
@@ -40,15 +42,19 @@ def find(parts: Runtime, reference: str) -> AutomationRecord:
 def listed(
     parts: Runtime,
     *,
-    user_id: str | None = None,
-    account_id: str | None = None,
+    user_id: str | UUID | None = None,
+    account_id: str | UUID | None = None,
     type: str | None = None,  # noqa: A002  the column's name
     is_active: bool | None = None,
 ) -> list[dict[str, Any]]:
     """Return automations as :func:`shown`; what is left out does not matter."""
     with parts.storage.connection():
         found = automation_rows.listed(
-            parts.storage, user_id=user_id, account_id=account_id, type=type, is_active=is_active
+            parts.storage,
+            user_id=maybe_id_text(user_id),
+            account_id=maybe_id_text(account_id),
+            type=type,
+            is_active=is_active,
         )
     return [shown(record) for record in found]
 
@@ -77,7 +83,7 @@ def shown(record: AutomationRecord) -> dict[str, Any]:
     }
 
 
-def explained(parts: Runtime, reference: str) -> dict[str, Any]:
+def explained(parts: Runtime, reference: str | UUID) -> dict[str, Any]:
     """Return an automation with what is wrong with its config, what nothing acts on, and its last executions."""
     record = find(parts, reference)
     problem, ignored = None, list[str]()
@@ -103,11 +109,11 @@ def check_config(parts: Runtime, type: str, config: Any) -> Checked:  # noqa: A0
 def add(
     parts: Runtime,
     *,
-    user_id: str,
-    account: str,
+    user_id: str | UUID,
+    account: str | UUID,
     type: str,  # noqa: A002  the column's name
     config: Mapping[str, Any],
-    automation_id: str | None = None,
+    automation_id: str | UUID | None = None,
     is_active: bool = True,
     risk_level: str = "medium",
 ) -> tuple[dict[str, Any], bool]:
@@ -131,10 +137,10 @@ def add(
     config = _stamped(parts, type, config)
     check_config(parts, type, config)
     bound = accounts.find(parts, account).account
-    user_id = as_stored(parts.storage, "user", user_id)
+    user_id = as_stored(parts.storage, "user", id_text(user_id))
     if bound.user_id != user_id:
         raise NotFound(f"no account of user {user_id} has the id {account!r}", code="account_not_found")
-    own_id = as_stored(parts.storage, "automation", automation_id or str(uuid4()))
+    own_id = as_stored(parts.storage, "automation", id_text(automation_id or uuid4()))
     with parts.storage.write():
         same_id = [one for one in automation_rows.by_id(parts.storage, own_id, 1) if one.automation.id == own_id]
         if same_id:
@@ -168,7 +174,7 @@ def _stamped(parts: Runtime, type: str, config: Mapping[str, Any]) -> Mapping[st
     return config if newest == 1 or config.get(versions.KEY) is not None else {**config, versions.KEY: newest}
 
 
-def set_active(parts: Runtime, reference: str, is_active: bool) -> tuple[dict[str, Any], bool]:
+def set_active(parts: Runtime, reference: str | UUID, is_active: bool) -> tuple[dict[str, Any], bool]:
     """Switch an automation on or off; return it, and whether that changed anything.
 
     One whose config can't be used is not switched on: its runs would only fail.

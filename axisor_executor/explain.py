@@ -64,6 +64,12 @@ def select(storage: Storage, wanted: Wanted, *, limit: int) -> list[Execution]:
     return [from_row(row) for row in rows]
 
 
+def knows_account(storage: Storage, reference: str) -> bool:
+    """Return whether an account is called so, or executions name it by this name or whole id: it may be gone."""
+    is_a_name = "SELECT 1 FROM user_exchange_accounts WHERE account_name = ? LIMIT 1"
+    return bool(storage.one(is_a_name, reference) or select(storage, Wanted(account=reference), limit=1))
+
+
 def find(storage: Storage, prefix: str) -> Execution:
     """Return the execution of this id, or the only one whose id begins so.
 

@@ -22,10 +22,11 @@ from axisor_executor.run.kept import Kept
 from axisor_executor.run.resolve import collapses, find, lane_of
 from axisor_executor.settings import Settings
 from axisor_executor.storage import executions, horizon, taking
-from axisor_executor.storage.accounts import Automation, as_stored, automation, config_of
+from axisor_executor.storage.accounts import Automation, automation, config_of, job_as_stored
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution, Next
 from axisor_executor.storage.taking import NewExecution
+from axisor_executor.storage.values import storable_text
 
 MAX_KEY = 200
 AWAY_SECONDS = 1.0
@@ -70,7 +71,7 @@ class Intake:
         job = parse_job(raw)
         _check_key(idempotency_key)
         with self.storage.connection():
-            job = _as_stored(self.storage, job)
+            job = job_as_stored(self.storage, job)
             describe = partial(self._describe, job, idempotency_key, message_id)
             if sent_at is not None and horizon.may_be_forgotten(self.storage, sent_at):
                 new = describe(self._find(job))
@@ -167,15 +168,6 @@ class Intake:
         )
 
 
-def _as_stored(storage: Storage, job: Job) -> Job:
-    """Return a job with its ids as their rows have them, however they were written."""
-    own = {
-        "user_id": as_stored(storage, "user", job.user_id),
-        "automation_id": as_stored(storage, "automation", job.automation_id),
-    }
-    return job.model_copy(update=own)
-
-
 def _mean_the_same(one: Automation | None, other: Automation | None) -> bool:
     """Whether both have a job on the same lane."""
     return one is not None and other is not None and (one.type, one.config_text) == (other.type, other.config_text)
@@ -184,3 +176,5 @@ def _mean_the_same(one: Automation | None, other: Automation | None) -> bool:
 def _check_key(key: str | None) -> None:
     if key is not None and not (isinstance(key, str) and key.strip() and len(key) <= MAX_KEY):
         raise InvalidJob(f"the idempotency key must be a text of 1 to {MAX_KEY} characters", code="invalid_key")
+    if key is not None and key != storable_text(key):  # as another text it would be another job's key
+        raise InvalidJob("the idempotency key must hold no NUL, and no half of a surrogate pair", code="invalid_key")

@@ -6,7 +6,7 @@ The automation is resolved and decided on as a run does, with live reads; no exe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -16,7 +16,7 @@ from axisor_executor.automation import AccountContext, Act, Action, Decision, Op
 from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import AccountInactive, AxisorError, Held
 from axisor_executor.ids import uuid7
-from axisor_executor.jobs import Job
+from axisor_executor.jobs import Job, parse_job
 from axisor_executor.run import spend
 from axisor_executor.run.acting import Acting
 from axisor_executor.run.costs import UNKNOWN, Cost, cost_of
@@ -44,8 +44,8 @@ class _Seen:
         self.holds.append(error.as_dict())
 
 
-def preview(parts: Runtime, job: Job) -> dict[str, Any]:
-    """Return what would be decided about a job now.
+def preview(parts: Runtime, job: Job | Mapping[str, Any]) -> dict[str, Any]:
+    """Return what would be decided about a job now; it is given as to :func:`axisor_executor.enqueue`.
 
     Returns:
         ``decision`` (``status`` act, wait, nothing or fail), ``actions`` with the ``request`` and the ``cost`` of each,
@@ -56,7 +56,9 @@ def preview(parts: Runtime, job: Job) -> dict[str, Any]:
         NotFound, InvalidConfig, InvalidJob, UnknownAutomationType: nothing could be decided.
         CredentialsError, ExchangeError: the account could not be opened.
     """
+    job = parse_job(job)
     with parts.storage.connection():
+        job = accounts.job_as_stored(parts.storage, job)
         seen = _open(parts, _found(parts, job), job)
         decision, error = _decided(parts, seen, job)
         planned = _planned(parts, seen, decision) if isinstance(decision, Act) else []

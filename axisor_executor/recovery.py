@@ -53,6 +53,7 @@ class Recovery:
         self._next_election = 0.0
         self._overdue_at = 0.0
         self._first_in_line: dict[Lane, str | None] = {}
+        self._refusal: redis.ResponseError | None = None
 
     def start(self) -> None:
         """Start looking."""
@@ -73,12 +74,16 @@ class Recovery:
             AxisorError: Redis is away or refuses (503, ``redis_unavailable``); the next look finds what is left.
         """
         with self.storage.connection():
+            self._refusal = None
             try:
-                return self._look_for_due() + self._look()
+                count = self._look_for_due() + self._look()
+                if self._refusal is not None:
+                    raise self._refusal
             except QUEUE_ERRORS as error:
                 raise AxisorError(
                     f"Redis, which has the queue, can't be used: {error}", code="redis_unavailable", status=503
                 ) from None
+            return count
 
     def _loop(self) -> None:
         try:
@@ -138,6 +143,7 @@ class Recovery:
             return step()
         except redis.ResponseError as refusal:
             say.warning(f"Recovery will try again what Redis refused: {type(refusal).__name__}")
+            self._refusal = refusal
             return 0
 
     def _put_back_due(self) -> int:

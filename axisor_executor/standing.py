@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import peewee
+from redis.exceptions import ResponseError
+
 from axisor_executor.broker import Queue
+from axisor_executor.errors import StorageError
 from axisor_executor.observe.logs import timestamp
-from axisor_executor.redis_client import QUEUE_ERRORS
+from axisor_executor.redis_client import QUEUE_ERRORS, NoMasterError
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.leftover import LIVE
+from axisor_executor.storage.schema import MIGRATIONS, is_current
 from axisor_executor.storage.values import document, instant
 from axisor_executor.workers import SILENT_SECONDS
 
@@ -82,12 +87,53 @@ def lanes(storage: Storage) -> dict[str, dict[str, Any]]:
     return found
 
 
+def outdated(storage: Storage) -> StorageError | None:
+    """Return why our tables can't be used as they are, and what to do; ``None`` where they are this version's."""
+    if is_current(storage):
+        return None
+    row = storage.one("SELECT MAX(version) FROM axisor_schema") if "axisor_schema" in storage.tables else None
+    if row and (row[0] or 0) > len(MIGRATIONS):
+        return StorageError(
+            f"the database is of a newer version (schema {row[0]}, this one knows {len(MIGRATIONS)}): "
+            "upgrade axisor-executor",
+            code="schema_too_new",
+        )
+    return StorageError("not set up or not up to date; run: axisor-executor db init", code="tables_missing")
+
+
+def write_refusal(storage: Storage) -> str | None:
+    """Return why the database takes no writes, ``None`` where it does."""
+    try:
+        with storage.write():
+            if not storage.is_sqlite:
+                row = storage.one("SHOW transaction_read_only")
+                return "its transactions are read-only" if row == ("on",) else None
+            # Only what is committed reaches the disk, which may be full; a number that stays what it was harms nobody.
+            row = storage.one("PRAGMA user_version")
+            storage.run(f"PRAGMA user_version = {row[0] if row else 0}")
+    except peewee.PeeweeException as error:
+        return storage.reason(error)
+    return None
+
+
 def redis(queue: Queue) -> dict[str, Any]:
-    """Return whether Redis answers, its version, and how many messages each lane's queue holds.
+    """Return whether Redis answers and takes writes, its version, and how many messages each lane's queue holds.
 
     ``version`` is ``None`` where Redis does not tell it to this user.
     """
     try:
-        return {"ok": True, "version": queue.server().get("redis_version"), "queues": queue.sizes()}
+        version = queue.server().get("redis_version")
+        if refusal := _refusal(queue):
+            return {"ok": False, "problem": f"refuses writes: {refusal}"}
+        return {"ok": True, "version": version, "queues": queue.sizes()}
     except QUEUE_ERRORS as error:
         return {"ok": False, "problem": f"can't be reached: {error}"}
+
+
+def _refusal(queue: Queue) -> str | None:
+    """Return why Redis takes no message: what else is asked here a full one answers as ever."""
+    try:
+        queue.broker.client.set(f"{queue.prefix}:writable", b"", ex=1)
+    except (ResponseError, NoMasterError) as refusal:
+        return str(refusal)
+    return None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from axisor_executor.errors import InvalidJob, NotFound
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import account_rows, accounts, history, switches
+from axisor_executor.storage.accounts import id_text
 from axisor_executor.storage.actions import ActionStatus
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.history import Out
-from axisor_executor.storage.switches import Mode, Scope
+from axisor_executor.storage.switches import MODES, SCOPES, Mode, Scope
 
 _POLL_SECONDS = 0.05
 CLOCK_TOLERANCE_SECONDS = 5.0
@@ -23,17 +26,18 @@ _SENDING: tuple[ActionStatus, ...] = ("sending",)
 class Paused:
     """What a pause found: actions whose request had left before (or may have), with what became of them since.
 
-    ``scope_id``: the id of what is paused, as its row has it.
+    ``scope_id``: the id of what is paused, as its row has it. ``before``: the mode of the switch that was set already.
     """
 
     already_out: tuple[Out, ...]
     scope_id: str = ""
+    before: Mode | None = None
 
 
 def pause(
     storage: Storage,
     scope: Scope,
-    scope_id: str = "",
+    scope_id: str | UUID = "",
     *,
     mode: Mode = "paused",
     reason: str | None = None,
@@ -45,38 +49,55 @@ def pause(
     until its signature has expired (``window_seconds``), whichever comes first.
 
     Raises:
-        InvalidJob: a scope other than ``all`` needs an id (400, ``invalid_scope``).
+        InvalidJob: as :func:`checked`, or there is no such mode (400, ``invalid_mode``); nothing was paused.
         NotFound: as :func:`known_id`; nothing was paused.
         StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``): the switch may
             be set by now. Pause again.
     """
-    if (scope == "all") != (scope_id == ""):
-        raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
+    scope_id = checked(scope, scope_id)
+    if mode not in MODES:
+        raise InvalidJob(f"a mode is {_either(MODES)}, not {mode!r}", code="invalid_mode")
     with storage.explained(), storage.connection():
         scope_id = known_id(storage, scope, scope_id)
-        switches.put(storage, scope, scope_id, mode, reason)
+        before = switches.put(storage, scope, scope_id, mode, reason)
         out = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
         while any(_may_leave(action, storage, window_seconds) for action in _sending(storage, scope, scope_id, mode)):
             time.sleep(_POLL_SECONDS)
         out = history.as_now(storage, out)
     where = scope if scope == "all" else f"{scope} {scope_id}"
     say.info(f"Switch set: {where} is {mode}", mark="⏸️")
-    return Paused(tuple(out), scope_id)
+    return Paused(tuple(out), scope_id, before)
 
 
-def resume(storage: Storage, scope: Scope, scope_id: str = "") -> bool:
+def resume(storage: Storage, scope: Scope, scope_id: str | UUID = "") -> bool:
     """Take a switch away; what waited for it goes on at once. Return whether it was set.
 
     It may be that of an account or automation that is not there any more.
 
     Raises:
+        InvalidJob: as :func:`checked`; nothing was changed.
         StorageError: as :func:`pause`; resume again.
     """
+    scope_id = checked(scope, scope_id)
     with storage.explained(), storage.connection():
         removed = switches.remove(storage, scope, _as_stored(storage, scope, scope_id))
     if removed:
         say.info(f"Switch removed: {scope} {scope_id}".rstrip(), mark="▶️")
     return removed
+
+
+def checked(scope: Scope, scope_id: str | UUID) -> str:
+    """Return the id of a scope as text, which is empty for ``all``.
+
+    Raises:
+        InvalidJob: there is no such scope, it needs an id or takes none (400, ``invalid_scope``), or that is no id.
+    """
+    scope_id = id_text(scope_id)
+    if scope not in SCOPES:
+        raise InvalidJob(f"a scope is {_either(SCOPES)}, not {scope!r}", code="invalid_scope")
+    if (scope == "all") != (scope_id == ""):
+        raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
+    return scope_id
 
 
 def known_id(storage: Storage, scope: Scope, scope_id: str) -> str:
@@ -94,6 +115,10 @@ def known_id(storage: Storage, scope: Scope, scope_id: str) -> str:
     if find is not None and find(storage, scope_id) is None:
         raise NotFound(f"{scope.capitalize()} {scope_id} not found", code="scope_not_found")
     return _as_stored(storage, scope, scope_id)
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _as_stored(storage: Storage, scope: Scope, scope_id: str) -> str:

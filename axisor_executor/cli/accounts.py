@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.environment import executor
-from axisor_executor.cli.output import console, json_option, plain, write_json, write_table
+from axisor_executor.cli.output import console, json_option, line, plain, write_json, write_table
 
 if TYPE_CHECKING:
     from axisor_executor.credentials import SecureCredentials
@@ -200,7 +200,7 @@ def rotate(
     if as_json:
         write_json(found)
         return
-    click.echo(f"The keys of account {found['accountId']} ({found['accountName']}) were replaced.")
+    click.echo(f"The keys of account {found['accountId']} ({line(found['accountName'])}) were replaced.")
     if not no_verify:
         _tell_test(found)
     if found["unsettledActions"]:
@@ -249,9 +249,8 @@ def _switch(account_id: str, is_active: bool, switch: bool, as_json: bool) -> No
         return
     word = "on" if is_active else "off"
     was = "was switched" if done["changed"] else "is switched"
-    click.echo(
-        f"Account {done['accountId']} ({done['accountName']}) {was} {word}{'' if done['changed'] else ' already'}."
-    )
+    already = "" if done["changed"] else " already"
+    click.echo(f"Account {done['accountId']} ({line(done['accountName'])}) {was} {word}{already}.")
     for other in done["switchedOff"]:
         click.echo(f"Account {other} was switched off.")
     if not is_active:

@@ -10,7 +10,7 @@ import click
 from axisor_executor.cli.environment import executor
 from axisor_executor.cli.jobs import take
 from axisor_executor.cli.numbers import Number
-from axisor_executor.cli.output import facts, json_option, plain, write_json, write_table
+from axisor_executor.cli.output import facts, json_option, line, plain, write_json, write_table
 
 if TYPE_CHECKING:
     from axisor_executor.jobs import Job
@@ -126,7 +126,7 @@ def show(automation_id: str, as_json: bool) -> None:
     account = found["account"]
     click.echo(f"Automation  {found['id']} ({found['type']}), switched {'on' if found['isActive'] else 'off'}")
     click.echo(f"  user      {found['userId']}")
-    click.echo(f"  account   {account['name']} ({account['id']})" if account else "  account   none")
+    click.echo(f"  account   {line(account['name'])} ({account['id']})" if account else "  account   none")
     click.echo(f"  config    {json.dumps(found['config'], ensure_ascii=False)}")
     if found["ignored"]:
         click.echo(f"  ignored   {', '.join(found['ignored'])}")
@@ -241,8 +241,8 @@ def preview(automation_id: str, action: str | None, trade: str | None, as_json: 
     if as_json:
         write_json(found)
         return
-    for line in lines(found):
-        click.echo(line)
+    for each in lines(found):
+        click.echo(each)
 
 
 def _job(parts: Runtime, automation_id: str, action: str | None, trade: str | None) -> Job:

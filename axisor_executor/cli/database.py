@@ -140,13 +140,12 @@ def prune(
       axisor-executor db prune --dry-run
       axisor-executor db prune --older-than 30d
     """
-    from axisor_executor.errors import StorageError
+    from axisor_executor import standing
     from axisor_executor.storage import pruning
-    from axisor_executor.storage.schema import is_current
 
     with database(read_settings()) as storage:
-        if not is_current(storage):
-            raise StorageError("our tables are not up to date; run: axisor-executor db init", code="tables_missing")
+        if outdated := standing.outdated(storage):
+            raise outdated
         wanted = pruning.ages(
             storage, older_than, acted_older_than=acted_older_than, trades_older_than=trades_older_than
         )

@@ -45,13 +45,15 @@ def executor(*, patient: bool = False) -> Iterator[Runtime]:
 
     Raises:
         SettingsError: the settings can't be used.
-        StorageError: the database fails in the block, or refuses what that asks.
+        StorageError: the database's file is not there, or it fails in the block, or refuses what that asks.
     """
     import peewee
 
     from axisor_executor import runtime
 
     settings = read_settings()
+    if settings.database_url:
+        _file_is_there(settings.database_url)
     parts = runtime.Runtime(
         settings.model_copy(update={"rate_wait_seconds": PATIENCE_SECONDS}) if patient else settings
     )
@@ -73,15 +75,22 @@ def database(settings: Settings, *, may_be_new: bool = False) -> Iterator[Storag
         SettingsError: DATABASE_URL is not set.
         StorageError: it can't be reached, fails in the block, or refuses what that asks.
     """
-    from axisor_executor.errors import StorageError
     from axisor_executor.storage.connection import Storage
 
-    scheme, _, file = settings.require_database().partition(":///")
-    if scheme == "sqlite" and not may_be_new and not os.path.exists(file):  # noqa: PTH110  as SQLite takes the path
-        raise StorageError(f"there is no file {file}; run: axisor-executor db init", code="tables_missing")
+    if not may_be_new:
+        _file_is_there(settings.require_database())
     storage = Storage(settings.require_database(), pool=settings.db_pool)
     try:
         with storage.explained(), storage.connection():
             yield storage
     finally:
         storage.close()
+
+
+def _file_is_there(url: str) -> None:
+    """Raise where the file of an SQLite database is not there: it would be made, empty, wherever a slip says."""
+    from axisor_executor.errors import StorageError
+
+    scheme, _, file = url.partition(":///")
+    if scheme == "sqlite" and not os.path.exists(file):  # noqa: PTH110  as SQLite takes the path
+        raise StorageError(f"there is no file {file}; run: axisor-executor db init", code="tables_missing")

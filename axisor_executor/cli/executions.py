@@ -10,6 +10,7 @@ from axisor_executor.cli.environment import executor
 from axisor_executor.cli.output import json_option, moment, plain, styled, write_json, write_table
 
 if TYPE_CHECKING:
+    from axisor_executor.runtime import Runtime
     from axisor_executor.storage.executions import Execution
 
 STATUSES = ("queued", "running", "waiting", "completed", "pending", "failed", "uncertain", "expired", "cancelled")
@@ -22,8 +23,8 @@ def executions() -> None:
 
 @executions.command("list")
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="May be given more than once.")
-@click.option("--account", help="An account's id or name.")
-@click.option("--automation", help="An automation's id.")
+@click.option("--account", help="An account's name, or its id or the beginning of that.")
+@click.option("--automation", help="An automation's id or its beginning.")
 @click.option("--user", help="A user's id.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most.")
 @json_option
@@ -45,8 +46,10 @@ def list_(
     """
     from axisor_executor.explain import Wanted, select, summary
 
-    wanted = Wanted(statuses=status, account=account, automation=automation, user=user)
     with executor() as parts, parts.storage.connection():
+        account = account if account is None else _account_id(parts, account)
+        automation = automation if automation is None else _automation_id(parts, automation)
+        wanted = Wanted(statuses=status, account=account, automation=automation, user=user)
         found = select(parts.storage, wanted, limit=limit)
     if as_json:
         write_json([summary(one) for one in found])
@@ -79,6 +82,23 @@ def show(execution_id: str, as_json: bool) -> None:
         write_json(explained)
     else:
         narrate(explained)
+
+
+def _account_id(parts: Runtime, reference: str) -> str:
+    """Return the whole id; as it was given where it is a name, or the id of one that is gone."""
+    from axisor_executor import accounts
+    from axisor_executor.explain import knows_account
+
+    return reference if knows_account(parts.storage, reference) else accounts.find(parts, reference).account.id
+
+
+def _automation_id(parts: Runtime, reference: str) -> str:
+    """Return the whole id; as it was given where executions have it, since the automation may be gone."""
+    from axisor_executor import automations
+    from axisor_executor.explain import Wanted, select
+
+    has_run = select(parts.storage, Wanted(automation=reference), limit=1)
+    return reference if has_run else automations.find(parts, reference).automation.id
 
 
 def _row(one: Execution) -> tuple[str, ...]:

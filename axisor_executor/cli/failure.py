@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import click
 
 from axisor_executor.errors import AxisorError
+
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""What a write fails with when nothing more can be written: a full disk, a terminal that is gone."""
 
 
 class Failure(click.ClickException):
@@ -32,6 +38,18 @@ class CommandLine(click.Group):
         """Return the names as they were added."""
         return list(self.commands)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; output that can't be written is an error like any other."""
+        if sys.stdout is None:
+            # Before anything is done: its outcome could not be told, and the next file opened would be taken for it.
+            _end("standard output is closed")
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            _end(f"the output can't be written: {os.strerror(error.errno)}")
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         for stream in (sys.stdout, sys.stderr):
@@ -41,3 +59,10 @@ class CommandLine(click.Group):
             return super().invoke(ctx)
         except AxisorError as error:
             raise Failure(error) from None
+
+
+def _end(message: str) -> NoReturn:
+    with suppress(OSError):  # it may be standard error that is full
+        click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
+    sys.stdout = io.StringIO()  # what is left in the buffer of the other would fail again as the process ends
+    sys.exit(1)

@@ -45,8 +45,8 @@ def recover() -> None:
 def status(folder: Path | None, as_json: bool) -> None:
     """Show how database, queue, workers, switches and breakers stand.
 
-    On a folder of `up`, its parts too. The exit status is 1 when the database or Redis can't be reached, or the
-    database is not set up.
+    On a folder of `up`, its parts too. The exit status is 1 when the database or Redis can't be reached or refuses
+    writes, the database is not of this version, or a part of `up` does not run.
 
     \b
     Examples:
@@ -88,22 +88,32 @@ def _status(found: dict[str, Any], *, as_json: bool) -> None:
         write_json(found)
     else:
         _show(found)
-    if not (found["database"]["ok"] and found["redis"]["ok"]):
+    if not (found["database"]["ok"] and found["redis"]["ok"] and _runs(found.get("stack"))):
         raise SystemExit(1)
+
+
+def _runs(stack: dict[str, Any] | None) -> bool:
+    """Return whether nothing of the stack, if one is meant, has ended; what has not begun yet has not."""
+    if stack is None:
+        return True
+    return stack["running"] and all(part["state"] in {"starting", "running"} for part in stack.get("parts", ()))
 
 
 def _database(settings: Settings) -> dict[str, Any]:
     from axisor_executor import standing
     from axisor_executor.errors import StorageError
     from axisor_executor.settings import mask_url
-    from axisor_executor.storage.schema import MIGRATIONS, is_current
+    from axisor_executor.storage.schema import MIGRATIONS
 
     state: dict[str, Any] = {"url": mask_url(settings.require_database()), "ok": False, "newestSchema": len(MIGRATIONS)}
     try:
         with database(settings) as storage:
-            if not is_current(storage):
-                return state | {"problem": "not set up or not up to date; run: axisor-executor db init"}
-            return state | {"ok": True, "ledger": standing.ledger(storage)}
+            if outdated := standing.outdated(storage):
+                return state | {"problem": outdated.message}
+            state["ledger"] = standing.ledger(storage)
+            if refusal := standing.write_refusal(storage):
+                return state | {"problem": f"refuses writes: {refusal}"}
+            return state | {"ok": True}
     except StorageError as error:
         return state | {"problem": error.message}
 
@@ -168,7 +178,8 @@ def _stack_lines(stack: dict[str, Any]) -> Iterator[str]:
     yield f"   {'HTTP':<10} {plain(stack['http'])}"
     for part in stack["parts"]:
         again = f", restarted {part['restarts']} times" if part["restarts"] else ""
-        state = part["state"] if part["state"] == "running" else f"[red]{part['state']}[/]"
+        told = {"restarting": "starting again"}.get(part["state"], part["state"])
+        state = told if told == "running" else f"[red]{told}[/]"
         yield f"   {'Part':<10} {plain(part['name'])}: {state}, process {plain(part['pid'])}{again}"
 
 

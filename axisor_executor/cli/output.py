@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 PLAIN_WIDTH = 160
+LEAST_ROOM = 24
+"""Letters of a column that is cut, below which it says nothing."""
+GAP = 3
 STYLES = {
     "completed": "green",
     "pending": "yellow",
@@ -57,20 +60,49 @@ def write_table(
     """Write rows as a table, whose cells may hold rich's markup.
 
     Columns in ``whole`` are neither wrapped nor cut; one in ``cut`` gets the rest of the line, and ends with an
-    ellipsis where that is too short.
+    ellipsis where that is too short. Where hardly anything would be left for it, the rows are written as
+    :func:`as_lines`.
     """
     from rich import box
     from rich.table import Table
 
+    out, names, cells = console(), tuple(columns), [tuple(row) for row in rows]
+    taken = [_width(name, *column) for name, *column in zip(names, *cells, strict=True) if name not in cut]
+    if cut and out.width - sum(taken) - len(taken) * GAP < LEAST_ROOM:
+        for row in cells:
+            out.print(as_lines(names, row, whole=whole))
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=bool(cut))
-    for name in columns:
+    for name in names:
         one_line = name in whole or name in cut
         table.add_column(
             name, no_wrap=one_line, overflow="ellipsis" if one_line else "fold", ratio=1 if name in cut else None
         )
-    for row in rows:
+    for row in cells:
         table.add_row(*row)
-    console().print(table)
+    out.print(table)
+
+
+def as_lines(columns: Iterable[str], row: Iterable[str], *, whole: Iterable[str] = ()) -> RenderableType:
+    """Return a row for a screen on which its table has no room: the columns in ``whole``, below them the others named.
+
+    Nothing is cut, however narrow the screen is.
+    """
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    cells = dict(zip(columns, row, strict=True))
+    first = "  ".join(cells.pop(name) for name in whole)
+    others = ", ".join(f"[dim]{name}[/] {cell}" for name, cell in cells.items())
+    told = Padding(Text.from_markup(others, overflow="fold"), (0, 0, 0, 2))
+    return Group(Text.from_markup(first, overflow="fold"), told)
+
+
+def _width(*cells: str) -> int:
+    from rich.text import Text
+
+    return max(Text.from_markup(cell).cell_len for cell in cells)
 
 
 def styled(word: str) -> str:
@@ -82,10 +114,17 @@ def styled(word: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value as a cell: a dash for nothing, and nothing of it taken for markup."""
+    """Return a value as a cell: a dash for nothing, one line, and nothing of it taken for markup."""
     from rich.markup import escape
 
-    return "–" if value is None or value == "" else escape(str(value))
+    return "–" if value is None or value == "" else escape(line(value))
+
+
+def line(value: Any) -> str:
+    """Return a value as one line that is shown as it is: an escape sequence in somebody's name moves no cursor."""
+    from axisor_executor.observe.logs import one_line
+
+    return one_line(str(value), sys.maxsize)
 
 
 def moment(value: datetime | None) -> str:

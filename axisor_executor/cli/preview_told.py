@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from axisor_executor.cli.output import facts
+from axisor_executor.cli.output import facts, line
 
 _DECIDED = {"act": "to act", "wait": "to wait", "nothing": "that there is nothing to do", "fail": "nothing: it fails"}
 _LATER = {
@@ -20,7 +20,7 @@ _LATER = {
 def lines(one: Mapping[str, Any]) -> Iterator[str]:
     """Return what was found, line by line."""
     trade = f" on trade {one['tradeId']}" if one["tradeId"] else ""
-    yield f"Preview     {one['type']} {one['action']}{trade}, account {one['accountName']} ({one['accountId']})"
+    yield f"Preview     {one['type']} {one['action']}{trade}, account {line(one['accountName'])} ({one['accountId']})"
     yield from _decision(one["decision"])
     for action in one["actions"]:
         yield from _action(action)

@@ -11,14 +11,18 @@ import click
 from axisor_executor.cli import times
 from axisor_executor.cli.environment import executor
 from axisor_executor.cli.numbers import Number
-from axisor_executor.cli.output import console, json_option, moment, plain, write_json
+from axisor_executor.cli.output import as_lines, console, json_option, moment, plain, write_json
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from axisor_executor.storage.connection import Storage
 
 ACCOUNTS_SHOWN = 20
+WORDS = ("account", "id", "last error")
+COLUMNS = ("account", "id", "executions", "success", "errors", "average time", "last error")
+LEAST_WIDTH = 80
+"""Of the table of accounts: its numbers are never wrapped or cut, which leaves eleven letters to each of its words."""
 
 
 def seconds(text: str) -> int:
@@ -68,7 +72,8 @@ def stats(account: str | None, window: int, watch: bool, every: float, as_json: 
             elif watch:
                 _watch(parts.storage, account_id, window, every)
             else:
-                console().print(_table(_figures(parts.storage, account_id, window)))
+                out = console()
+                out.print(_table(_figures(parts.storage, account_id, window), out))
 
 
 def _watch(storage: Storage, account: str | None, window: int, every: float) -> None:
@@ -77,12 +82,12 @@ def _watch(storage: Storage, account: str | None, window: int, every: float) -> 
 
     out = console()
     try:
-        with Live(_table(_figures(storage, account, window)), console=out, auto_refresh=False) as live:
+        with Live(_table(_figures(storage, account, window), out), console=out, auto_refresh=False) as live:
             while True:
                 if not out.is_terminal:
                     out.print(live.renderable)
                 time.sleep(every)
-                live.update(_table(_figures(storage, account, window)), refresh=True)
+                live.update(_table(_figures(storage, account, window), out), refresh=True)
     except KeyboardInterrupt:
         return
 
@@ -101,31 +106,40 @@ def _figures(storage: Storage, account: str | None, window: int) -> dict[str, An
     return {**about, **figures.account(storage, found.id, window)}
 
 
-def _table(found: dict[str, Any]) -> RenderableType:
+def _table(found: dict[str, Any], out: Console) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
 
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, value in (_of_account if "accountId" in found else _overall)(found):
         facts.add_row(name, value)
     listed = found.get("accounts")
     if not listed:
         return facts
+    rows = [_row(one) for one in listed]
+    if out.width < LEAST_WIDTH:
+        return Group(facts, "", *(as_lines(COLUMNS, row, whole=("account",)) for row in rows))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("account", "id", "executions", "success", "errors", "average time", "last error"):
-        whole = name not in ("account", "last error")
-        table.add_column(name, no_wrap=whole, overflow="fold", justify="right" if whole and name != "id" else "left")
-    for one in listed:
-        table.add_row(
-            plain(one["accountName"]),
-            plain(one["accountId"]),
-            str(one["executions"]),
-            _share(one["successes"], one["executions"]),
-            _errors(one["errors"]),
-            _time(one["averageExecutionTime"]),
-            plain((one["lastError"] or {}).get("code")),
-        )
+    for name in COLUMNS:
+        is_text = name in WORDS
+        table.add_column(name, no_wrap=not is_text, overflow="fold", justify="left" if is_text else "right")
+    for row in rows:
+        table.add_row(*row)
     return Group(facts, "", table)
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        plain(one["accountName"]),
+        plain(one["accountId"]),
+        str(one["executions"]),
+        _share(one["successes"], one["executions"]),
+        _errors(one["errors"]),
+        _time(one["averageExecutionTime"]),
+        plain((one["lastError"] or {}).get("code")),
+    )
 
 
 def _overall(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from axisor_executor.runtime import Runtime
     from axisor_executor.storage.history import Out
-    from axisor_executor.storage.switches import Scope
+    from axisor_executor.storage.switches import Mode, Scope
 
 
 def _scope_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,6 +78,7 @@ def pause(
     """
     from axisor_executor import switching
 
+    mode: Mode = "reduce_only" if reduce_only else "paused"
     scope, given = _scope(everything, exchange, account, automation)
     with executor() as parts:
         scope_id = _whole_id(parts, scope, given)
@@ -85,14 +86,22 @@ def pause(
             parts.storage,
             scope,
             scope_id,
-            mode="reduce_only" if reduce_only else "paused",
+            mode=mode,
             reason=reason,
             window_seconds=parts.settings.signature_window_seconds,
         )
     if as_json:
-        write_json({"scope": scope, "id": scope_id or None, "alreadyOut": [_out(one) for one in paused.already_out]})
+        out = [_out(one) for one in paused.already_out]
+        write_json({"scope": scope, "id": scope_id or None, "mode": mode, "alreadyOut": out})
         return
-    click.echo(f"{_named(scope, scope_id)} is {'reduce-only' if reduce_only else 'paused'}; nothing leaves any more.")
+    now = "reduce-only; nothing that adds risk" if reduce_only else "paused; nothing"
+    click.echo(f"{_named(scope, scope_id)} is {now} leaves any more.")
+    if paused.before not in (None, mode):
+        click.echo(
+            "It was paused before, which held back what reduces risk as well."
+            if reduce_only
+            else "It was reduce-only before."
+        )
     for one in paused.already_out:
         told = _out(one)
         click.echo(f"Already out: {told['action']} of execution {told['executionId']}: {told['status']}")

@@ -25,10 +25,21 @@ DEFAULT_FOLDER = "axisor-data"
 DOWN_SECONDS = 60.0
 INTERRUPTED = 130
 
+
+class Folder(click.Path):
+    """A folder that may be there or not. An empty path is none: it would be the current one, by a variable not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not str(value).strip():
+            self.fail("an empty path is no folder.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 dir_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--dir",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(file_okay=False, path_type=Path),
     default=DEFAULT_FOLDER,
     show_default=True,
     help="The folder with its state.",

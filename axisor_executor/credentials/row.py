@@ -125,18 +125,32 @@ def write_credentials(
     """Return the JSON object for the row of an account, in the monolith's shape, the values in ``format``.
 
     Raises:
-        CredentialsError: code ``credentials_missing`` for blank values, ``credentials_invalid`` for control characters.
+        CredentialsError: code ``credentials_missing`` for blank values, ``credentials_invalid`` for what is no text or
+            can't be sent, and for a flag that is neither true nor false.
         SettingsError: the ring has no key.
     """
-    values = {"key": SecretStr(key), "secret": SecretStr(secret), "passphrase": SecretStr(passphrase)}
+    values: dict[Field, SecretStr] = {
+        "key": SecretStr(key),
+        "secret": SecretStr(secret),
+        "passphrase": SecretStr(passphrase),
+    }
     del key, secret, passphrase  # an error below must not carry them in this frame
-    row: dict[str, str] = {}
-    given: dict[Field, SecretStr] = {field: _stripped(values[field]) for field in LABELS}
+    if not isinstance(testnet, bool):
+        raise CredentialsError("Whether it is the test network must be True or False", account_id=account_id)
+    others = [label for field, label in LABELS.items() if not isinstance(values[field].get_secret_value(), str)]
+    if others:
+        raise CredentialsError(f"Must be text: {', '.join(others)}", account_id=account_id)
+    given = {field: _stripped(values[field]) for field in LABELS}
     _require(given, account_id)
-    for field, label in LABELS.items():
-        if not is_credential(given[field].get_secret_value()):
-            raise CredentialsError(f"The {label} holds control characters", account_id=account_id)
-        row[label] = ring.encrypt(given[field], format=format, account_id=account_id, field=field)
+    unusable = SecureCredentials(
+        given["key"].get_secret_value(), given["secret"].get_secret_value(), given["passphrase"].get_secret_value()
+    ).unusable()
+    if unusable:
+        raise CredentialsError(f"With characters that can't be sent: {', '.join(unusable)}", account_id=account_id)
+    row = {
+        label: ring.encrypt(given[field], format=format, account_id=account_id, field=field)
+        for field, label in LABELS.items()
+    }
     return {**row, "isTestnet": "true" if testnet else "false"}
 
 

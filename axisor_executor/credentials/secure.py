@@ -45,6 +45,17 @@ class SecureCredentials:
         """Return the passphrase."""
         return self._reveal("passphrase")
 
+    def unusable(self) -> list[str]:
+        """Return the names of those that are blank or can't be sent: the key and the passphrase are headers."""
+        unusable = []
+        if not _is_header_text(self._reveal("key")):
+            unusable.append("API Key")
+        if not self._reveal("secret").isprintable() or not self._reveal("secret").strip():
+            unusable.append("API Secret")
+        if not _is_header_text(self._reveal("passphrase")):
+            unusable.append("Passphrase")
+        return unusable
+
     def fingerprint(self, pepper: bytes) -> str:
         """Return 16 hex digits that tell whether two API keys are the same, and nothing else.
 
@@ -103,6 +114,10 @@ class SecureCredentials:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError("credentials can't be changed")
+
+
+def _is_header_text(value: str) -> bool:
+    return bool(value) and value == value.strip() and value.isprintable() and max(value) <= "\xff"
 
 
 def _bytes(text: str) -> bytes:

@@ -39,19 +39,3 @@ def auth_headers(
         "lnm-access-timestamp": str(timestamp_ms),
         "lnm-access-signature": sign(credentials.reveal_secret(), timestamp_ms, method, path, data),
     }
-
-
-def unusable_fields(credentials: SecureCredentials) -> list[str]:
-    """Return the names of the credentials that are blank or can't be sent: the key and passphrase are headers."""
-    unusable = []
-    if not _is_header_text(credentials.reveal_key()):
-        unusable.append("API Key")
-    if not credentials.reveal_secret().isprintable() or not credentials.reveal_secret().strip():
-        unusable.append("API Secret")
-    if not _is_header_text(credentials.reveal_passphrase()):
-        unusable.append("Passphrase")
-    return unusable
-
-
-def _is_header_text(value: str) -> bool:
-    return bool(value) and value == value.strip() and value.isprintable() and max(value) <= "\xff"

@@ -71,7 +71,7 @@ def _credentials_problems(stored: StoredCredentials, ring: KeyRing | None) -> It
     try:
         if ring is None:
             stored.check()
-        else:
-            stored.open(ring)
+        elif unusable := stored.open(ring).unusable():
+            yield "credentials_invalid", ", ".join(unusable)
     except CredentialsError as error:
         yield error.code, error.message

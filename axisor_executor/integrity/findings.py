@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "Accounts whose credentials can't be read",
         "Is ENCRYPTION_KEY the monolith's? Older keys belong into AXISOR_ENCRYPTION_KEYS; else users enter them anew.",
     ),
+    "credentials_invalid": ("Accounts with credentials that can't be sent", "The users have to enter them anew."),
     "credentials_plain_text": (
         "Accounts with credentials in plain text",
         "Encrypt them: axisor-executor keys rotate. The users should renew these API keys.",

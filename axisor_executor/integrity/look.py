@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from axisor_executor import standing
 from axisor_executor.configs import Checker
 from axisor_executor.integrity.accounts import look_at_accounts, look_at_users
 from axisor_executor.integrity.automations import look_at_automations
@@ -11,7 +12,7 @@ from axisor_executor.plugins import Registry
 from axisor_executor.run.deciding import Deciders
 from axisor_executor.settings import Settings
 from axisor_executor.storage.connection import Storage
-from axisor_executor.storage.schema import MIGRATIONS, is_current, missing_monolith_tables, owns_monolith_tables
+from axisor_executor.storage.schema import MIGRATIONS, missing_monolith_tables, owns_monolith_tables
 
 LIMIT = 1000
 _COUNTED = {
@@ -42,18 +43,20 @@ def _look(storage: Storage, settings: Settings, registry: Registry | None, found
     if missing := missing_monolith_tables(storage):
         found.state("tables_missing", f"Tables are missing: {', '.join(missing)}")
         return found
-    current = is_current(storage)
-    if current:
+    outdated = standing.outdated(storage)
+    if outdated is None:
         origin = "made by us" if owns_monolith_tables(storage) else "the monolith's"
         found.facts["Schema"] = f"{len(MIGRATIONS)} (up to date); automations' tables {origin}"
     else:
-        found.state("schema", f"Our tables are not those of schema {len(MIGRATIONS)}")
+        problem = found.state("schema", f"Our tables are not those of schema {len(MIGRATIONS)}")
+        if outdated.code == "schema_too_new":
+            problem.message, problem.advice = outdated.message, "Upgrade axisor-executor: going back is not possible."
     _count(found, storage)
     look_at_users(found, storage)
     look_at_accounts(found, storage, settings, registry)
     checker = None if registry is None else Checker(registry, Deciders(), settings.decide_seconds)
     look_at_automations(found, storage, checker)
-    if current:
+    if outdated is None:
         look_at_ledger(found, storage)
     return found
 

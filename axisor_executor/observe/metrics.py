@@ -110,7 +110,7 @@ COUNTED: tuple[Counter | Histogram, ...] = (
 )
 
 build_info = Gauge("axisor_build_info", "Always 1; which version tells this", ("version", "python"))
-redis_up = Gauge("axisor_redis_up", "Whether Redis answers; what only Redis knows is left out while it does not")
+redis_up = Gauge("axisor_redis_up", "Whether Redis answers and takes writes; what only it knows is left out while not")
 workers = Gauge("axisor_workers", "Worker processes: alive, or silent and not alive for up to 10 minutes", ("state",))
 worker_threads = Gauge("axisor_worker_threads", "Threads of the workers that are alive")
 worker_runs = Gauge("axisor_worker_runs", "Runs that go on in the workers that are alive")

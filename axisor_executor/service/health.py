@@ -84,7 +84,7 @@ def _fatal(
 ) -> Iterator[str]:
     """Return why jobs are not carried out."""
     if not redis["ok"]:
-        yield "Redis can't be reached: jobs are taken, and carried out when it is back"
+        yield "Redis can't be used: jobs are taken, and carried out when it is back"
     if not living:
         yield "no worker is alive"
         return

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from axisor_executor import switching
-from axisor_executor.errors import InvalidJob, NotFound
+from axisor_executor.errors import NotFound
 from axisor_executor.observe.logs import timestamp
 from axisor_executor.service import shapes
 from axisor_executor.service.access import Operator, Reader, check_unbound, check_user
@@ -111,12 +111,11 @@ def _check(storage: Storage, token: Token, scope: Scope, scope_id: str | None) -
     """Refuse scopes that make no sense, or that this token has no business in.
 
     Raises:
-        InvalidJob: 400, ``invalid_scope``.
+        InvalidJob: as :func:`axisor_executor.switching.checked`.
         AxisorError: 403, ``forbidden``: the scope concerns all users, the token one.
         NotFound: ``scope_not_found``: it is not the token's user's.
     """
-    if (scope == "all") != (scope_id is None):
-        raise InvalidJob(f"scope {scope} {'takes no' if scope == 'all' else 'needs an'} id", code="invalid_scope")
+    switching.checked(scope, scope_id or "")
     if scope_id is None or scope == "exchange":
         check_unbound(token)
     else:

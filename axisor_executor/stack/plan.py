@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from axisor_executor.embedded import can_listen, find_redis_server, free_port
@@ -137,13 +138,41 @@ def in_force(variables: Mapping[str, str]) -> Iterator[None]:
 def standing(folder: StackFolder) -> dict[str, Any]:
     """Return how the stack in a folder stands: ``running``, its process, and what that has noted of its parts.
 
-    While it starts, that is nothing yet.
+    While it starts, that is nothing yet. A part that is noted as running and whose process has ended is ``dead``: who
+    would note that may be dead or frozen, too, or the disk full.
 
     Raises:
         AxisorError: the folder can't be read (``folder_unusable``).
     """
     pid = folder.holder()
-    return {"folder": str(folder.path), "running": pid is not None, "pid": pid, **folder.running()}
+    if pid is None or not _lives(pid):  # a run that was killed has nothing that stays: its guard is ending it
+        return {"folder": str(folder.path), "running": False, "pid": None}
+    noted = folder.running()
+    for part in noted.get("parts", ()):
+        if part["state"] == "running" and not _leads(part["pid"]):
+            part["state"] = "dead"
+    return {"folder": str(folder.path), "running": True, "pid": pid, **noted}
+
+
+def _leads(pid: int | None) -> bool:
+    """Return whether a part's process lives; each leads a session, as hardly any that has got its number since does."""
+    try:
+        return pid is not None and os.getsid(pid) == pid and _lives(pid)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # some systems keep other sessions to themselves
+        return True
+
+
+def _lives(pid: int) -> bool:
+    """Return whether a process is there and, where that can be seen, more than a dead one that nobody has reaped."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except ProcessLookupError:
+        return False
+    except (OSError, IndexError):
+        return True
 
 
 def _ports(folder: StackFolder, mode: Mode, wanted: Wanted, *, http: bool) -> Ports:

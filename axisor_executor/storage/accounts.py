@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
-from axisor_executor.errors import AxisorError, NotFound
+from axisor_executor.errors import AxisorError, InvalidJob, NotFound
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.values import document
+
+if TYPE_CHECKING:
+    from axisor_executor.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,24 @@ def account(storage: Storage, account_id: str) -> Account | None:
     return account_of(row) if row else None
 
 
+def id_text(given: str | UUID) -> str:
+    """Return an id as the text that everything here goes by, however an application has it.
+
+    Raises:
+        InvalidJob: it is of another type.
+    """
+    if isinstance(given, str):
+        return given
+    if isinstance(given, UUID):
+        return str(given)
+    raise InvalidJob(f"an id is a text or a UUID, got {type(given).__name__}")
+
+
+def maybe_id_text(given: str | UUID | None) -> str | None:
+    """Return an id as :func:`id_text`; ``None`` where none is given."""
+    return None if given is None else id_text(given)
+
+
 def are_uuids(storage: Storage, whose: Ids) -> bool:
     """Return whether such ids are of the type UUID here."""
     return not storage.is_sqlite and storage.type_of(*_COLUMNS[whose]) == "uuid"
@@ -141,6 +163,15 @@ def as_stored(storage: Storage, whose: Ids, text: str) -> str:
     not to switches, cooldowns and all else that goes by their texts.
     """
     return maybe_id(storage, whose, text) or text
+
+
+def job_as_stored(storage: Storage, job: Job) -> Job:
+    """Return a job with its ids as their rows have them, however they were written."""
+    own = {
+        "user_id": as_stored(storage, "user", job.user_id),
+        "automation_id": as_stored(storage, "automation", job.automation_id),
+    }
+    return job.model_copy(update=own)
 
 
 def accounts_of(storage: Storage, user_id: str) -> list[Account]:

@@ -319,8 +319,18 @@ def _rows(cursor: Any) -> list[tuple[Any, ...]]:
     return list(cursor.fetchall()) if cursor.description is not None else []
 
 
+_Pooled: Any = PooledSqliteDatabase  # peewee has no types
+
+
+class _Sqlite(_Pooled):  # type: ignore[misc]
+    def rollback(self) -> None:
+        # A full disk has undone it already. That there is nothing to undo would take the place of the cause.
+        if self.connection().in_transaction:
+            super().rollback()
+
+
 def _sqlite(url: str, pool: int) -> Any:
-    database = PooledSqliteDatabase(
+    database = _Sqlite(
         url.removeprefix("sqlite:///"),
         max_connections=pool,
         timeout=POOL_WAIT_SECONDS,

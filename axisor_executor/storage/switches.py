@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from axisor_executor.automation import Action, OpenPosition
 from axisor_executor.errors import Held
@@ -12,7 +12,9 @@ from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.values import instant
 
 Scope = Literal["all", "exchange", "account", "automation"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 Mode = Literal["paused", "reduce_only"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 _LOCK = 0x61_78_73_77  # the advisory lock that senders share and a pause takes alone
 
 
@@ -27,15 +29,16 @@ class Switch:
     created_at: datetime
 
 
-def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str | None) -> None:
+def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str | None) -> Mode | None:
     """Set a switch. Once this has committed, no sender that has not committed ``sending`` before gets past it.
 
-    One that is set already keeps its reason, unless another one is given.
+    One that is set already keeps its reason, unless another one is given. Returns the mode that it had.
     """
     with storage.write(durable=True):
         if not storage.is_sqlite:
             storage.run("SET LOCAL lock_timeout = '15s'")  # longer than a frozen sender may hold it
             storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
+        before = storage.one("SELECT mode FROM axisor_switches WHERE scope = ? AND scope_id = ?", scope, scope_id)
         storage.run(
             "INSERT INTO axisor_switches (scope, scope_id, mode, reason, created_at) VALUES (?,?,?,?,{now}) "
             "ON CONFLICT (scope, scope_id) DO UPDATE SET mode = excluded.mode, "
@@ -45,6 +48,7 @@ def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str |
             mode,
             reason,
         )
+    return before[0] if before else None
 
 
 def remove(storage: Storage, scope: Scope, scope_id: str) -> bool:

@@ -147,10 +147,11 @@ class TestAdd:
             ('{"API Key": "canary-secret", "API Secret": "b", "Passphrase": " "}', "credentials_missing"),
             ('{"API Key": "a\\nb", "API Secret": "canary-secret", "Passphrase": "c"}', "credentials_unreadable"),
             ('{"API Key": "a", "API Secret": "b", "Passphrase": {"x": "canary-secret"}}', "credentials_unreadable"),
+            ('{"API Key": "canary-secret\\u200b", "API Secret": "b", "Passphrase": "c"}', "credentials_invalid"),
             ("[" * 60_000, "credentials_unreadable"),
             (" " * 70_000, "credentials_unreadable"),
         ],
-        ids=range(10),
+        ids=range(11),
     )
     def test_a_file_that_holds_no_keys(self, commands: Commands, world: World, given: str | bytes, code: str) -> None:
         options = ("--user", "user123", "--name", "Main Account", "--keys-file", "-")
@@ -178,10 +179,16 @@ class TestAdd:
         assert commands.json("accounts", "show", made["id"])["name"] == name
         assert name.split(maxsplit=1)[0] in commands("accounts", "list").stdout
 
-    @pytest.mark.parametrize("blank", ["", "  ", "a\nb"])
+    @pytest.mark.parametrize("blank", ["", "  ", "\n"])
     def test_a_blank_name(self, commands: Commands, owner: PaperAccount, blank: str) -> None:
         options = ("--user", "u", "--name", blank, "--keys-file", "-")
         assert commands.error("accounts", "add", *options, given=keys_json(owner)).endswith("[invalid_account]\n")
+
+    @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2J", "a\x7f", "a\u2028b"])
+    def test_a_name_that_can_not_be_shown(self, commands: Commands, owner: PaperAccount, name: str) -> None:
+        options = ("--user", "u", "--name", name, "--keys-file", "-")
+        message = commands.error("accounts", "add", *options, given=json.dumps(owner.credentials()))
+        assert message == "error: the name must be one line of printable text [invalid_account]\n"
 
     def test_without_an_encryption_key_nothing_is_written(
         self, commands: Commands, world: World, owner: PaperAccount

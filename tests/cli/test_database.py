@@ -67,6 +67,27 @@ def test_check_before_init(empty: Commands, database_url: str) -> None:
     assert [problem["kind"] for problem in found["problems"]] == ["tables_missing"]
 
 
+def test_a_database_of_a_newer_version_is_told_from_an_older_one(commands: Commands, world: World) -> None:
+    """`db init` would refuse it, so nobody is sent there."""
+    newest = len(schema.MIGRATIONS)
+    world.storage.run("UPDATE axisor_schema SET version = version + 1 WHERE version = ?", newest)
+    why = f"the database is of a newer version (schema {newest + 1}, this one knows {newest}): upgrade axisor-executor"
+    assert commands.json("status", code=1)["database"]["problem"] == why
+    (problem,) = commands.json("db", "check", code=1)["problems"]
+    assert (problem["kind"], problem["message"]) == ("schema", why)
+    assert "Upgrade" in problem["advice"]
+    assert commands.error("db", "prune").endswith(f"{why} [schema_too_new]\n")
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_one_of_an_older_version_is_sent_to_init(commands: Commands, world: World, remembered: bool) -> None:
+    world.storage.run("DELETE FROM axisor_schema WHERE version > ?", int(remembered))
+    assert "db init" in commands.json("status", code=1)["database"]["problem"]
+    (problem,) = commands.json("db", "check", code=1)["problems"]
+    assert (problem["kind"], problem["advice"]) == ("schema", "Run: axisor-executor db init")
+    assert commands.error("db", "prune").endswith("db init [tables_missing]\n")
+
+
 @pytest.mark.parametrize("command", [("db", "check"), ("status",), ("automations", "validate")])
 def test_a_file_that_is_not_there_is_not_made(
     alone: Commands, sqlite_url: str, tmp_path: Path, command: tuple[str, ...]
@@ -166,11 +187,14 @@ def test_credentials_are_listed_by_account_and_never_shown(world: World, command
     plain = world.account("u1", "Plain", credentials=canary)
     bare = world.account("u2", "Bare", credentials={})
     moved = world.account("u3", "Moved", format="sealed", credentials=world.written(good, "sealed"))
+    pasted = world.account("u4", "Pasted", credentials={**canary, "API Key": "canary-1\u200b"})
     found = _kinds(commands)
-    (in_plain_text,) = found["credentials_plain_text"]
-    assert (in_plain_text["accountName"], in_plain_text["message"]) == ("Plain", "key, secret, passphrase")
+    in_plain_text = {item["accountName"]: item["message"] for item in found["credentials_plain_text"]}
+    assert in_plain_text == dict.fromkeys(("Plain", "Pasted"), "key, secret, passphrase")
     assert [item["accountId"] for item in found["credentials_missing"]] == [bare.id]
     assert [item["accountId"] for item in found["credentials_unreadable"]] == [moved.id]
+    (invalid,) = found["credentials_invalid"]
+    assert (invalid["accountId"], invalid["message"]) == (pasted.id, "API Key")
     assert plain.id != good.id
     shown = commands("db", "check", code=1).output + json.dumps(found)
     for secret in ("canary-1", "canary-2", "canary-3", good.paper.secret, world.written(good)["API Key"][:20]):

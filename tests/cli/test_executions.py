@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from axisor_executor import api
+from axisor_executor.cli import output
 from tests.cli.conftest import Commands
 from tests.harness.world import World
 
@@ -51,13 +52,57 @@ def test_the_newest_stand_first(commands: Commands, ran: dict[str, str]) -> None
         (["--account", "Other Account"], []),
         (["--user", "user456"], []),
         (["--user", "user123", "--limit", "1"], ["failed"]),
-        (["--automation", "%"], []),
     ],
     ids=lambda value: " ".join(value),
 )
 def test_filters(commands: Commands, ran: dict[str, str], filters: list[str], found: list[str]) -> None:
     given = [ran[word] if word in ("guard", "account") else word for word in filters]
     assert [one["id"] for one in commands.json("executions", "list", *given)] == [ran[name] for name in found]
+
+
+def test_an_ids_beginning_is_enough_for_a_filter(commands: Commands, world: World, ran: dict[str, str]) -> None:
+    for option in ("account", "automation"):
+        whole = ran["account" if option == "account" else "guard"]
+        wanted = commands.json("executions", "list", f"--{option}", whole)
+        assert wanted
+        assert commands.json("executions", "list", f"--{option}", whole[:8]) == wanted
+
+
+def test_an_automation_and_an_account_that_are_gone(commands: Commands, world: World, ran: dict[str, str]) -> None:
+    """Their executions are there."""
+    world.storage.run('DELETE FROM "TradeLog"')
+    world.storage.run('DELETE FROM "Automation"')
+    world.storage.run("DELETE FROM user_exchange_accounts")
+    (found,) = commands.json("executions", "list", "--automation", ran["guard"])
+    assert found["id"] == ran["completed"]
+    by_account = commands.json("executions", "list", "--account", ran["account"])
+    assert by_account == commands.json("executions", "list", "--account", "Main Account") != []
+
+
+def test_a_name_goes_before_how_an_id_begins(commands: Commands, world: World, ran: dict[str, str]) -> None:
+    world.account("user789", ran["account"][:4])
+    assert commands.json("executions", "list", "--account", ran["account"][:4]) == []
+
+
+@pytest.mark.parametrize("wrong", ["ffff", "%", ""])
+@pytest.mark.parametrize("option", ["account", "automation"])
+def test_an_id_that_is_not_known(commands: Commands, ran: dict[str, str], option: str, wrong: str) -> None:
+    message = commands.error("executions", "list", f"--{option}", wrong)
+    assert repr(wrong) in message
+    assert message.endswith(f"[{option}_not_found]\n")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 160])
+def test_the_reason_can_be_read_on_a_narrow_terminal(
+    commands: Commands, ran: dict[str, str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(output, "PLAIN_WIDTH", width)
+    lines = commands("executions", "list").stdout.splitlines()
+    assert all(len(line) <= width for line in lines)
+    shown = "".join("".join(lines).split())
+    assert all(ran[name] in shown for name in ("completed", "pending", "failed"))
+    for reason in ("price_not_triggered", "unknown_automation_type", "grid_bot", "MainAccount"):
+        assert reason in shown
 
 
 def test_nothing_found_is_said(commands: Commands) -> None:

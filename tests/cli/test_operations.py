@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -12,6 +16,16 @@ from tests.cli.conftest import Commands
 from tests.harness.world import World
 
 NOWHERE = "redis://127.0.0.1:1/0"
+
+
+REFUSALS: dict[str, Callable[[Any], Any]] = {
+    "full": lambda admin: admin.config_set("maxmemory", 1),
+    "short of replicas": lambda admin: admin.config_set("min-replicas-to-write", 1),
+    "a replica": lambda admin: admin.replicaof("127.0.0.1", 1),
+    "for reading": lambda admin: admin.acl_setuser(
+        "default", enabled=True, nopass=True, keys=["*"], categories=["+@all", "-@write"]
+    ),
+}
 
 
 def _guard(world: World) -> str:
@@ -62,6 +76,30 @@ def test_status_shows_workers_and_switches(commands: Commands, world: World) -> 
     assert "account acc456: paused ([maintenance])" in shown
 
 
+def test_what_others_wrote_moves_no_cursor_and_forges_no_line(commands: Commands, world: World) -> None:
+    forged = "\x1b[2Jfine\n   Switch     all: reduce_only\x9b1A"
+    account = world.account(name=forged)
+    automation = world.automation(account, "auto_entry", {"quantity": 1, "leverage": 2, "side": "b"})
+    execution = world.run(automation)["executionId"]
+    commands("pause", "--all", "--reason", forged)
+    for *words, what in (
+        ("status",),
+        ("stats",),
+        ("accounts", "list"),
+        ("accounts", "show", account.id),
+        ("automations", "list"),
+        ("automations", "show", automation),
+        ("automations", "preview", automation),
+        ("executions", "show", execution),
+        ("accounts", "disable", account.id),
+    ):
+        text = commands(*words, what).stdout
+        assert text
+        assert "\x1b" not in text
+        assert "\x9b" not in text
+        assert "\n   Switch     all: reduce_only" not in text
+
+
 def test_status_shows_a_running_worker(commands: Commands, world: World, tmp_path: Path) -> None:
     with world.worker(tmp_path / "worker.log"):
         (worker,) = commands.json("status")["workers"]
@@ -77,6 +115,65 @@ def test_status_while_something_is_away(commands: Commands) -> None:
     found = commands.json("status", code=1, DATABASE_URL=away)
     assert (found["database"]["ok"], found["redis"]["ok"]) == (False, True)
     assert "canary-word" not in commands("status", code=1, DATABASE_URL=away).output
+
+
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS.keys())
+def test_status_of_a_redis_that_takes_no_writes(
+    commands: Commands, own_redis: PrivateRedis, refuse: Callable[[Any], Any]
+) -> None:
+    """It answers what is read as ever, and no job is carried out."""
+    assert commands.json("status", REDIS_URL=own_redis.url)["redis"]["ok"]
+    with redis.Redis.from_url(own_redis.url) as admin:
+        refuse(admin)
+    found = commands.json("status", code=1, REDIS_URL=own_redis.url)["redis"]
+    assert not found["ok"]
+    assert found["problem"].startswith("refuses writes: ")
+    assert "❌ Redis" in commands("status", code=1, REDIS_URL=own_redis.url).stdout
+
+
+def test_status_leaves_nothing_in_redis(commands: Commands, own_redis: PrivateRedis) -> None:
+    commands("status", REDIS_URL=own_redis.url)
+    with redis.Redis.from_url(own_redis.url) as admin:
+        assert all(0 < admin.pttl(key) <= 1000 for key in admin.scan_iter())
+
+
+@contextmanager
+def _full_disk(database: Path) -> Iterator[None]:
+    """Let no file grow beyond what the database's log has now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (database.with_name(f"{database.name}-wal").stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_status_of_a_full_disk(commands: Commands, world: World) -> None:
+    world.run(_guard(world))
+    with world.storage.connection(), _full_disk(Path(world.settings.require_database().removeprefix("sqlite:///"))):
+        found = commands.json("status", code=1)
+        shown = commands("status", code=1).stdout
+    assert found["database"]["problem"].startswith("refuses writes: ")
+    assert found["executions"] == {"failed": 1}, "what can be read is shown"
+    assert "❌ Database" in shown
+    assert commands.json("status")["database"]["ok"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_status_of_a_database_that_may_only_be_read(commands: Commands, world: World) -> None:
+    url = f"{world.settings.require_database()}?options=-c%20default_transaction_read_only%3Don"
+    found = commands.json("status", code=1, DATABASE_URL=url)
+    assert not found["database"]["ok"]
+    assert found["database"]["problem"] == "refuses writes: its transactions are read-only"
+    assert found["executions"] == {}, "what can be read is shown"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_status_changes_nothing_in_the_database(commands: Commands, world: World) -> None:
+    world.storage.run("PRAGMA user_version = 7")
+    commands("status")
+    assert world.storage.one("PRAGMA user_version") == (7,)
 
 
 def test_status_of_a_redis_that_does_not_tell_its_version(commands: Commands, own_redis: PrivateRedis) -> None:
@@ -108,3 +205,17 @@ def test_recover_without_a_redis_that_can_be_used(commands: Commands, redis_url:
     message = commands.error("recover", REDIS_URL=server.format(redis_url.rpartition("/")[0]))
     assert why in message
     assert message.endswith("[redis_unavailable]\n")
+
+
+def test_recover_with_a_redis_that_takes_no_message(commands: Commands, world: World, own_redis: PrivateRedis) -> None:
+    commands("enqueue", "--user", "user123", "--automation", _guard(world), REDIS_URL=NOWHERE)
+    (execution,) = commands.json("executions", "list")
+    world.make_older(execution["id"], seconds=10)
+    with redis.Redis.from_url(own_redis.url) as admin:
+        admin.config_set("maxmemory", 1)
+        refused = commands("recover", code=1, REDIS_URL=own_redis.url)
+        admin.config_set("maxmemory", 0)
+    assert refused.stdout == ""
+    assert "maxmemory" in refused.stderr
+    assert refused.stderr.endswith("[redis_unavailable]\n")
+    assert commands("recover", REDIS_URL=own_redis.url).stdout == "1 execution put back on the queue\n"

@@ -8,12 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from axisor_executor.cli.stats import _share, seconds
+from axisor_executor.cli import output
+from axisor_executor.cli.stats import COLUMNS, _share, seconds
 from axisor_executor.embedded import ChildProcess
+from axisor_executor.storage import figures
 from tests.cli.conftest import Commands
 from tests.harness.world import Account, World
 
 BOT = "grid_bot"  # no plugin has it: its jobs fail
+BOT_ERROR = "unknown_automation_type"
+ACCOUNT = {
+    "accountName": "Main Account of a man",
+    "accountId": "643eb1da-5f0c-4b0e-9d52-0a7c2f6f1b3e",
+    "executions": 123_456,
+    "successes": 123_455,
+    "errors": 654_321,
+    "averageExecutionTime": 1234.0,
+    "lastError": {"code": BOT_ERROR},
+}
 
 
 @pytest.fixture
@@ -28,6 +40,15 @@ def account(world: World) -> Account:
     return account
 
 
+def _columns(lines: list[str]) -> list[str]:
+    """Return the columns of a table, what was folded in each put together."""
+    heads = lines[0]
+    starts = [heads.index(name) for name in COLUMNS]
+    return [
+        "".join(line[start:end] for line in lines[1:]) for start, end in zip(starts, [*starts[1:], None], strict=True)
+    ]
+
+
 class TestOverall:
     def test_table(self, commands: Commands, account: Account) -> None:
         shown = commands("stats").stdout
@@ -37,6 +58,20 @@ class TestOverall:
         rows = shown.split("last error")[1]
         assert rows.index("[bold]Worst") < rows.index("Main Account"), "most errors first"
         assert rows.count("unknown_automation_type") == 2
+
+    @pytest.mark.parametrize("width", [40, 79, 80, 100])
+    def test_a_narrow_terminal_loses_nothing(
+        self, commands: Commands, monkeypatch: pytest.MonkeyPatch, width: int
+    ) -> None:
+        monkeypatch.setattr(output, "PLAIN_WIDTH", width)
+        monkeypatch.setattr(figures, "accounts", lambda *_, **__: [ACCOUNT])
+        lines = commands("stats").stdout.splitlines()
+        assert all(len(line) <= width for line in lines)
+        start = next(number for number, line in enumerate(lines) if line.startswith(("account  ", "Main")))
+        told = _columns(lines[start:]) if lines[start].startswith("account ") else ["".join(lines[start:])]
+        told = [one.replace(" ", "") for one in told]
+        for text in ("MainAccountofaman", str(ACCOUNT["accountId"]), "123456", "99.9%", "654321", "1,234ms", BOT_ERROR):
+            assert any(text in one for one in told), (text, told)
 
     def test_json(self, commands: Commands, account: Account) -> None:
         found = commands.json("stats", "--window", "15m")

@@ -108,15 +108,21 @@ class TestPause:
 
     def test_reduce_only_with_a_reason(self, commands: Commands) -> None:
         shown = commands("pause", "--all", "--reduce-only", "--reason", "the [exchange] is slow").stdout
-        assert shown.startswith("Everything is reduce-only;")
+        assert shown.startswith("Everything is reduce-only; nothing that adds risk leaves any more.")
         told = commands("status").stdout
         assert "Switch" in told
         assert "all: reduce_only (the [exchange] is slow)" in told
         (switch,) = commands.json("status")["switches"]
         assert (switch["mode"], switch["reason"]) == ("reduce_only", "the [exchange] is slow")
-        commands("pause", "--all")
+        assert commands("pause", "--all").stdout.splitlines()[1:] == ["It was reduce-only before."]
         (switch,) = commands.json("status")["switches"]
         assert (switch["mode"], switch["reason"]) == ("paused", "the [exchange] is slow")
+
+    def test_a_pause_is_not_loosened_in_silence(self, commands: Commands) -> None:
+        commands("pause", "--all", "--reason", "incident 7")
+        assert len(commands("pause", "--all").stdout.splitlines()) == 1
+        (_, told) = commands("pause", "--all", "--reduce-only").stdout.splitlines()
+        assert told == "It was paused before, which held back what reduces risk as well."
 
     def test_jobs_are_held_and_go_on(self, commands: Commands, world: World, account: Account, entry: str) -> None:
         commands("pause", "--account", account.id)
@@ -130,10 +136,11 @@ class TestPause:
         assert world.go_on(held["executionId"])["status"] == "completed"
 
     def test_for_machines(self, commands: Commands, account: Account) -> None:
-        assert commands.json("pause", "--all") == {"scope": "all", "id": None, "alreadyOut": []}
+        assert commands.json("pause", "--all") == {"scope": "all", "id": None, "mode": "paused", "alreadyOut": []}
         assert commands.json("pause", "--account", account.id[:8]) == {
             "scope": "account",
             "id": account.id,
+            "mode": "paused",
             "alreadyOut": [],
         }
 

@@ -22,6 +22,7 @@ import requests
 from axisor_executor.stack.folder import StackFolder
 from tests.cli.conftest import Commands
 from tests.harness.marked import processes_with
+from tests.harness.world import World
 
 COMMAND = [sys.executable, "-m", "axisor_executor.cli"]
 OWN = ("REDIS_URL", "DATABASE_URL", "LN_MARKETS_API_URL", "ENCRYPTION_KEY", "AXISOR_")
@@ -304,6 +305,16 @@ class TestRefusals:
     def test_a_folder_that_can_not_be_used(self, alone: Commands, tmp_path: Path, command: tuple[str, ...]) -> None:
         assert "[folder_unusable]" in alone.error(*command, "--dir", str(tmp_path / ("x" * 300)))
 
+    @pytest.mark.parametrize("command", ["up", "down", "logs"])
+    @pytest.mark.parametrize("folder", ["", " "])
+    def test_no_folder(
+        self, alone: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, folder: str
+    ) -> None:
+        """As of a variable that is not set: it is not the current one."""
+        monkeypatch.chdir(tmp_path)
+        assert "an empty path is no folder" in alone(command, "--dir", folder, code=2).stderr
+        assert list(tmp_path.iterdir()) == []
+
     def test_down_of_what_is_below_a_file(self, alone: Commands, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         assert "[folder_unusable]" in alone.error("down", "--dir", str(tmp_path / "file" / "x"))
@@ -345,3 +356,57 @@ def test_status_while_it_starts(alone: Commands, tmp_path: Path) -> None:
     found = alone.json("status", "--dir", str(place.path), code=1)["stack"]
     assert found == {"folder": str(place.path), "running": True, "pid": os.getpid()}
     os.close(lock)
+
+
+@pytest.fixture
+def run_on(world: World, tmp_path: Path) -> Iterator[StackFolder]:
+    """A folder that this process holds, of a stack whose database and Redis are there."""
+    place = StackFolder(tmp_path / "data")
+    place.make()
+    place.write_environment({name: world.environment()[name] for name in ("DATABASE_URL", "REDIS_URL")})
+    place.remember(mode="paper")
+    lock = place.lock(wait=0, told=lambda: None)
+    yield place
+    os.close(lock)
+
+
+def note(place: StackFolder, **parts: int | None) -> None:
+    noted = [{"name": name, "state": "running", "pid": pid, "restarts": 0} for name, pid in parts.items()]
+    facts = {"mode": "paper", "startedAt": "2026-01-02T12:30:05.198Z", "exchange": "http://e", "http": None}
+    place.write_running({**facts, "parts": noted})
+
+
+def test_status_tells_dead_parts_from_running_ones(commands: Commands, run_on: StackFolder) -> None:
+    """Who would have noted it is frozen or dead itself, or its disk is full."""
+    with (
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as living,
+        subprocess.Popen(["true"], start_new_session=True) as gone,
+        subprocess.Popen(["true"], start_new_session=True) as unreaped,
+        subprocess.Popen(["sleep", "60"]) as another,
+    ):
+        try:
+            note(run_on, living=living.pid)
+            assert "living: running" in commands("status", "--dir", str(run_on.path)).stdout
+            gone.wait()
+            os.waitid(os.P_PID, unreaped.pid, os.WEXITED | os.WNOWAIT)
+            note(run_on, living=living.pid, gone=gone.pid, unreaped=unreaped.pid, reused=another.pid)
+            found = commands.json("status", "--dir", str(run_on.path), code=1)
+            assert found["redis"]["ok"]
+            assert found["database"]["ok"]
+            states = {part["name"]: part["state"] for part in found["stack"]["parts"]}
+            assert states == {"living": "running", "gone": "dead", "unreaped": "dead", "reused": "dead"}
+            shown = commands("status", "--dir", str(run_on.path), code=1).stdout
+            assert f"gone: dead, process {gone.pid}\n" in shown
+        finally:
+            living.kill()
+            another.kill()
+
+
+def test_status_of_a_run_that_was_killed(commands: Commands, run_on: StackFolder) -> None:
+    """Its guard holds the folder until it has ended what was left."""
+    with subprocess.Popen(["true"]) as killed:
+        killed.wait()
+    note(run_on, worker=os.getpid())
+    (run_on.path / "lock").write_text(str(killed.pid))
+    assert "not running" in commands("status", "--dir", str(run_on.path), code=1).stdout
+    assert not commands.json("status", "--dir", str(run_on.path), code=1)["stack"]["running"]

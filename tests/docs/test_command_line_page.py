@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,18 @@ def test_they_run_as_they_stand_there(
     assert f"```\n{told['automations preview auto789']}```\n" in section(page("command-line.md"), "Preview")
     assert "dry run" in told["automations preview dry123"]
     assert paper.requests(mutating=True) == []
+
+
+def test_which_commands_take_json() -> None:
+    """The page names the only ones of both groups that don't."""
+    without = {
+        f"{group} {name}"
+        for group in ("accounts", "automations")
+        for name, command in main.commands[group].commands.items()  # type: ignore[attr-defined]
+        if not any("--json" in option.opts for option in command.params)
+    }
+    (told,) = re.findall(r"Every command here takes `--json`, except ([^.]*)", page("command-line.md"))
+    assert set(re.findall("`((?:accounts|automations) [a-z]+)`", told)) == without
 
 
 def test_every_command_of_both_groups_is_shown() -> None:

@@ -173,8 +173,34 @@ class TestTraps:
         marked = hookspecs.hookimpl(wrapper=True)(axisor_alert)
         self.check("a hook is a wrapper", self.reason(axisor_alert=marked))
 
+    def test_async(self) -> None:
+        async def axisor_alert(alert: Any) -> None:
+            del alert
+
+        marked = hookspecs.hookimpl(axisor_alert)
+        self.check("a hook is async, or has a yield", self.reason(axisor_alert=marked))
+
+    def test_no_hook(self) -> None:
+        self.check("the entry point names something without hooks, such as the handler's class", self.reason())
+
+    def test_a_class_with_hooks(self) -> None:
+        class Hooks:
+            @hookspecs.hookimpl
+            def axisor_alert(self, alert: Any) -> None:
+                del alert
+
+        (plugin,) = load([Found("broken", "axisor-broken", "1.0", lambda: Hooks)]).plugins
+        self.check("it names a class whose methods are hooks", str(plugin.reason))
+
+    def test_the_cores_own_exchange(self) -> None:
+        def axisor_register_exchanges(register: Any) -> None:
+            register("lnmarkets", lambda *_: None)
+
+        marked = hookspecs.hookimpl(axisor_register_exchanges)
+        self.check("the core's own exchange is registered", self.reason(axisor_register_exchanges=marked))
+
     def test_one_name_twice(self) -> None:
-        module = SimpleNamespace()
+        module = SimpleNamespace(axisor_alert=hookspecs.hookimpl(lambda alert: None))
         found = [Found("twice", "axisor-broken", "1.0", lambda: module)] * 2
         (_, second) = load(found).plugins
         self.check("one distribution has two entry points of one name", f"the second failed: {second.reason}")
@@ -192,6 +218,8 @@ class TestTraps:
             ("the class is registered instead of an instance", "class"),
             ("an attribute of the handler is missing", "nameless"),
             ("a lane that there is not", "lane"),
+            ("an attribute of the handler is of another kind", "dict"),
+            ("an entry that is no action", "fly"),
         ],
     )
     def test_bad_handlers(self, trap: str, made: str) -> None:
@@ -199,7 +227,8 @@ class TestTraps:
             type = "nameless"
             title = "" if made == "nameless" else "Nameless"
             actions = {"go": "fast" if made == "lane" else "default"}  # noqa: RUF012
-            config_model = automation.AutomationConfig
+            entries = frozenset({"fly"} if made == "fly" else ())
+            config_model = dict if made == "dict" else automation.AutomationConfig
 
             def decide(self, context: Any) -> Wait:
                 return Wait("never")

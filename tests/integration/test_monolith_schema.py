@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
@@ -16,6 +16,7 @@ from axisor_executor import (
     enqueue,
     explain,
     get_automation_config,
+    get_result,
     get_user_credentials,
     migrate_existing_automations,
     set_user_credentials,
@@ -28,6 +29,7 @@ from axisor_executor.credentials.rotation import Target, rotate
 from axisor_executor.errors import NotFound
 from axisor_executor.explain import Wanted
 from axisor_executor.integrity import look
+from axisor_executor.preview import preview
 from axisor_executor.settings import Settings
 from axisor_executor.storage import account_search, paging, tokens
 from axisor_executor.storage.connection import Storage
@@ -297,6 +299,17 @@ class TestIdsThatAreUuids:
             with pytest.raises(NotFound):
                 get_user_credentials("user123", text)
 
+    def test_an_application_may_have_them_as_such(self, world: World, account: Account, entry: str) -> None:
+        assert get_automation_config(UUID(entry))["id"] == entry
+        assert get_user_credentials("user123", UUID(account.id)).reveal_key() == account.paper.key
+        set_user_credentials("user123", UUID(account.id), key="k", secret="s", passphrase="p")
+        assert get_user_credentials("user123", account.id).reveal_key() == "k"
+        assert get_result(UUID(enqueue(world.job(entry))))["automationId"] == entry
+        scopes: list[tuple[Scope, str]] = [("account", account.id), ("automation", entry)]
+        for scope, own in scopes:
+            assert switching.pause(world.storage, scope, UUID(own)).scope_id == own
+            assert switching.resume(world.storage, scope, UUID(own))
+
     def test_what_is_one_is_found_however_it_is_written(self, world: World, account: Account, entry: str) -> None:
         """And is kept as its row has it, by which everything else finds it."""
         for written in (entry, entry.upper(), entry):
@@ -422,6 +435,11 @@ class TestUsersThatAreUuids:
         (logged,) = world.trade_log()
         assert logged.user_id == USER
 
+    def test_so_is_a_preview(self, world: World) -> None:
+        entry = world.automation(world.account(user_id=USER), "auto_entry", ENTRY)
+        shown = preview(world.parts, {"userId": USER.upper(), "automationId": entry.upper()})
+        assert [one["action"] for one in shown["actions"]] == ["open_position"]
+
     def test_credentials_are_their_users(self, world: World) -> None:
         account = world.account(user_id=USER)
         for written in (USER, USER.upper()):
@@ -437,6 +455,8 @@ class TestUsersThatAreUuids:
         assert [user for user, _ in users_with_unbound(world.storage)] == [USER]
         assert migrate_existing_automations("user123")["success"] is False
         assert migrate_existing_automations(USER.upper())["migratedCount"] == 1
+        world.automation(None, "auto_entry", ENTRY, user_id=USER)
+        assert migrate_existing_automations(UUID(USER))["migratedCount"] == 1
 
     def test_they_are_looked_for(self, world: World) -> None:
         account = world.account(user_id=USER)

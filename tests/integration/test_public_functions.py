@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
 
 from axisor_executor import (
+    SecureCredentials,
+    accounts,
+    automations,
     enqueue,
     execute,
     get_automation_config,
@@ -20,9 +25,12 @@ from axisor_executor import (
     get_user_credentials,
     intake,
     migrate_existing_automations,
+    runtime,
+    set_user_credentials,
 )
 from axisor_executor.embedded import PrivateRedis
 from axisor_executor.errors import AxisorError, CredentialsError, IdempotencyConflict, InvalidJob, NotFound
+from axisor_executor.preview import preview
 from tests.harness.world import World
 
 ENTRY = {"side": "b", "quantity": 100}
@@ -113,12 +121,18 @@ class TestIdempotencyKey:
             enqueue(world.job(entry, user_id=user), "key-1")
         assert executions(world) == 2
 
-    @pytest.mark.parametrize("key", ["", "  ", "x" * 201, "x" + " " * 200, 17])
+    @pytest.mark.parametrize("key", ["", "  ", "x" * 201, "x" + " " * 200, 17, "z\0", "\ud800", "\ud83d\ude00"])
     def test_one_that_can_not_be_kept_is_refused(self, world: World, key: Any) -> None:
         with pytest.raises(InvalidJob) as caught:
             enqueue(world.job("a"), key)
         assert caught.value.code == "invalid_key"
         assert executions(world) == 0
+
+    def test_one_that_looks_like_what_is_refused_is_a_key(self, world: World) -> None:
+        """A key that was kept as another text would be another one's: its job would not be done."""
+        job = world.job(world.automation(world.account(), "auto_entry", ENTRY))
+        ids = {enqueue(job, key) for key in ("z\ufffd", "?", "\N{GRINNING FACE}", "z\n")}
+        assert len(ids) == executions(world) == 4
 
     def test_many_at_once_make_one_execution(self, world: World) -> None:
         job = world.job(world.automation(world.account(), "auto_entry", ENTRY))
@@ -331,6 +345,68 @@ class TestMigrateExistingAutomations:
         unbound = world.automation(None, "auto_entry", ENTRY)
         migrate_existing_automations("user123")
         assert world.run(unbound)["accountName"] == "Active"
+
+
+class TestIds:
+    """Of whichever type an application keeps them."""
+
+    def test_a_uuid_is_its_text(self, world: World) -> None:
+        account = world.account()
+        user_id, account_id = UUID(int=7), UUID(account.id)
+        world.storage.run("UPDATE user_exchange_accounts SET user_id = ?", str(user_id))
+        entry = world.automation(None, "auto_entry", ENTRY, user_id=str(user_id))
+        assert migrate_existing_automations(user_id)["migratedCount"] == 1
+        assert get_automation_config(UUID(entry))["account"]["id"] == account.id
+        assert get_user_credentials(user_id).reveal_key() == account.paper.key
+        set_user_credentials(user_id, account_id, key="k", secret="s", passphrase="p")
+        assert get_user_credentials(user_id, account_id).reveal_key() == "k"
+        execution_id = enqueue(world.job(entry, user_id=str(user_id)))
+        assert get_result(UUID(execution_id))["executionId"] == execution_id
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            get_result,
+            get_automation_config,
+            get_user_credentials,
+            migrate_existing_automations,
+            lambda wrong: set_user_credentials("user123", wrong, key="k", secret="s", passphrase="p"),
+            lambda wrong: accounts.find(runtime.current(), wrong),
+            lambda wrong: automations.find(runtime.current(), wrong),
+        ],
+    )
+    def test_what_is_neither_is_refused(self, world: World, ask: Callable[[Any], Any]) -> None:
+        del world
+        for wrong in (7, None, b"a", ["a"]):
+            with pytest.raises(InvalidJob, match=f"an id is a text or a UUID, got {type(wrong).__name__}") as caught:
+                ask(wrong)
+            assert (caught.value.status, caught.value.code) == (400, "invalid_job")
+
+    def test_accounts_and_automations_are_kept_by_them(self, world: World) -> None:
+        user_id, account_id, automation_id = UUID(int=7), UUID(int=8), UUID(int=9)
+        keys = SecureCredentials("k", "s", "p")
+        added, _ = accounts.add(
+            world.parts, user_id=user_id, name="A", exchange="lnmarkets", keys=keys, account_id=account_id
+        )
+        assert accounts.find(world.parts, account_id).account.id == added["id"] == str(account_id)
+        assert accounts.listed(world.parts, user_id) == [added]
+        made, _ = automations.add(
+            world.parts,
+            user_id=user_id,
+            account=account_id,
+            type="auto_entry",
+            config=ENTRY,
+            automation_id=automation_id,
+        )
+        assert automations.find(world.parts, automation_id).automation.id == made["id"] == str(automation_id)
+        assert automations.listed(world.parts, user_id=user_id, account_id=account_id) == [made]
+
+
+def test_a_preview_takes_a_job_as_enqueue_does(world: World) -> None:
+    job = world.job(world.automation(world.account(), "auto_entry", ENTRY))
+    assert preview(runtime.current(), job)["actions"][0]["action"] == "open_position"
+    with pytest.raises(InvalidJob, match="automationId: missing"):
+        preview(runtime.current(), {"userId": "user123"})
 
 
 class TestWithAWorker:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 import pytest
@@ -120,6 +122,53 @@ class TestScopes:
         with pytest.raises(InvalidJob) as caught:
             pause(world.storage, scope, id_)
         assert (caught.value.status, caught.value.code) == (400, "invalid_scope")
+        assert switches.listed(world.storage) == []
+
+    @pytest.mark.parametrize(
+        ("scope", "id_", "told"),
+        [
+            ("Account", "a", "a scope is all, exchange, account or automation, not 'Account'"),
+            ("user", "a", "not 'user'"),
+            (["all"], "", "not ['all']"),
+            ("account", "", "scope account needs an id"),
+            ("all", "a", "scope all takes no id"),
+        ],
+    )
+    def test_what_is_wrong_with_a_scope_is_told_before_anything_is_done(
+        self, world: World, scope: Any, id_: str, told: str
+    ) -> None:
+        switches.put(world.storage, scope if isinstance(scope, str) else "all", id_, "paused", None)
+        before = switches.listed(world.storage)
+        for do in (pause, resume):
+            with pytest.raises(InvalidJob, match=re.escape(told)) as caught:
+                do(world.storage, scope, id_)
+            assert (caught.value.status, caught.value.code) == (400, "invalid_scope")
+        assert switches.listed(world.storage) == before
+
+    @pytest.mark.parametrize("mode", ["pause", "Paused", "", None])
+    def test_a_mode_that_there_is_not(self, world: World, mode: Any) -> None:
+        with pytest.raises(InvalidJob, match="a mode is paused or reduce_only, not ") as caught:
+            pause(world.storage, "all", mode=mode)
+        assert (caught.value.status, caught.value.code) == (400, "invalid_mode")
+        assert switches.listed(world.storage) == []
+
+    def test_an_id_may_be_a_uuid(self, world: World, account: Account) -> None:
+        entry = world.automation(account, "auto_entry", ENTRY)
+        scopes: list[tuple[Any, str]] = [("account", account.id), ("automation", entry)]
+        for scope, own in scopes:
+            assert pause(world.storage, scope, UUID(own)).scope_id == own
+            assert is_held(world.run(entry))
+            assert resume(world.storage, scope, UUID(own))
+        with pytest.raises(NotFound):
+            pause(world.storage, "exchange", UUID(account.id))
+
+    @pytest.mark.parametrize("scope", ["exchange", "account", "automation"])
+    def test_an_id_may_be_nothing_else(self, world: World, scope: Any) -> None:
+        wrong: Any
+        for wrong in (7, None):
+            for do in (pause, resume):
+                with pytest.raises(InvalidJob, match="an id is a text or a UUID, got "):
+                    do(world.storage, scope, wrong)
         assert switches.listed(world.storage) == []
 
     @pytest.mark.parametrize("scope", ["exchange", "account", "automation"])

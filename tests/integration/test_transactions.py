@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import peewee
@@ -90,6 +91,28 @@ class TestWholeOrNotAtAll:
         said = "100 % of %s, %(name)s? or ?; DROP TABLE x; --"
         ledger.storage.together((SET, "all"), (GIVE_REASON, said, "all"))
         assert ledger.storage.one("SELECT reason, 7 % 4 FROM axisor_switches WHERE reason = ?", said) == (said, 3)
+
+
+def fill(storage: Storage) -> None:
+    with storage.write():
+        for _ in range(9):
+            storage.run("INSERT INTO filled VALUES (?)", "x" * 4000)
+
+
+def test_a_full_disk_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """SQLite has undone the transaction by itself then."""
+    storage = Storage(f"sqlite:///{tmp_path / 'full.db'}")
+    with storage.connection():
+        storage.run("CREATE TABLE filled (text TEXT)")
+        (pages,) = storage.one("PRAGMA page_count") or (0,)
+        storage.one(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(peewee.OperationalError, match="disk is full"):
+            fill(storage)
+        assert storage.rows("SELECT 1 FROM filled") == []
+        with storage.write():
+            storage.run("INSERT INTO filled VALUES (?)", "x")
+        assert storage.rows("SELECT text FROM filled") == [("x",)]
+    storage.close()
 
 
 def test_what_is_read_behind_a_lock_is_as_it_is_then(postgres_url: str) -> None:

@@ -464,7 +464,7 @@ class TestContents:
             own_redis.stop()
             answer = visitor("GET", "/")
         assert answer.status_code == 200
-        assert "Redis can&#39;t be reached" in answer.text
+        assert "Redis can&#39;t be used" in answer.text
 
     def test_without_the_database_people_get_a_page(self, world: World) -> None:
         lost = Runtime(

@@ -125,9 +125,21 @@ def test_without_redis_it_is_unhealthy_and_jobs_are_taken_all_the_same(world: Wo
         own_redis.stop()
         answer = admin("GET", PATH)
         assert answer.status_code == 503
-        assert answer.json()["problems"] == ["Redis can't be reached: jobs are taken, and carried out when it is back"]
+        assert answer.json()["problems"] == ["Redis can't be used: jobs are taken, and carried out when it is back"]
         assert answer.json()["lanes"]["default"]["messages"] is None
         assert admin("POST", "/api/automation/execute", json=world.job("auto789")).status_code == 202
+
+
+def test_with_a_full_redis_it_is_unhealthy(world: World, own_redis: PrivateRedis) -> None:
+    """It answers what is read as ever, and no job is carried out."""
+    world.restart(redis_url=own_redis.url)
+    worker_row(world)
+    with client_of(world) as admin, redis.Redis.from_url(own_redis.url) as own:
+        assert admin.get(PATH)["status"] == "healthy"
+        own.config_set("maxmemory", 1)
+        answer = admin("GET", PATH)
+        assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+        assert not answer.json()["redis"]["ok"]
 
 
 def test_a_redis_that_does_not_tell_its_version_is_healthy(world: World, own_redis: PrivateRedis) -> None:

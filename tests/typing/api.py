@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, assert_type
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -345,6 +346,10 @@ def the_library(settings: Settings, credentials: SecureCredentials) -> None:
     assert_type(get_user_credentials("u"), SecureCredentials)
     assert_type(get_user_credentials("u", account_id="a"), SecureCredentials)
     assert_type(migrate_existing_automations("u"), dict[str, Any])
+    some_id = UUID(int=1)
+    assert_type((get_result(some_id), get_automation_config(some_id)), tuple[dict[str, Any], dict[str, Any]])
+    assert_type(get_user_credentials(some_id, some_id), SecureCredentials)
+    get_automation_config(7)  # type: ignore[arg-type]
     set_user_credentials("u", "a", key="k", secret="s", passphrase="p", is_testnet=False)
     assert_type(job.as_wire(), dict[str, Any])
     assert_type((credentials.reveal_key(), credentials.reveal_secret()), tuple[str, str])

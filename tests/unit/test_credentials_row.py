@@ -26,7 +26,9 @@ NO_KEYS = KeyRing([])
 WHOLE = SecureCredentials("k", "s", "p")
 
 # Shown by ``str.strip`` as ends, these would not survive; everything else must.
-values = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).map(str.strip).filter(bool)
+printable = st.characters().filter(str.isprintable)
+secrets = st.text(printable, min_size=1).map(str.strip).filter(bool)
+headers = st.text(st.characters(codec="latin-1").filter(str.isprintable), min_size=1).map(str.strip).filter(bool)
 
 
 def opened(row: Any, ring: KeyRing = NO_KEYS) -> SecureCredentials:
@@ -122,7 +124,7 @@ def test_warnings_are_codes_without_values() -> None:
 
 
 @pytest.mark.parametrize("shape", ["monolith", "sealed"])
-@given(key=values, secret=values, passphrase=values, testnet=st.booleans())
+@given(key=headers, secret=secrets, passphrase=headers, testnet=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_what_is_written_is_read(shape: Format, key: str, secret: str, passphrase: str, testnet: bool) -> None:
     row = write_credentials(f" {key}", f"{secret}\n", passphrase, testnet, account_id="acc1", format=shape, ring=RING)
@@ -133,15 +135,23 @@ def test_what_is_written_is_read(shape: Format, key: str, secret: str, passphras
 
 
 def test_what_can_not_be_read_is_not_written() -> None:
-    def write(secret: str, passphrase: str, ring: KeyRing = RING) -> dict[str, str]:
-        return write_credentials("k", secret, passphrase, False, account_id="acc1", format="sealed", ring=ring)
+    def write(secret: Any, passphrase: Any, ring: KeyRing = RING, *, testnet: Any = False) -> dict[str, str]:
+        return write_credentials("k", secret, passphrase, testnet, account_id="acc1", format="sealed", ring=ring)
 
     with pytest.raises(CredentialsError, match="lack: API Secret") as caught:
         write(" ", "p")
     assert caught.value.code == "credentials_missing"
-    for bad in ("a\nb", "\ud800", "a\x7fb"):
-        with pytest.raises(CredentialsError, match="The Passphrase holds") as caught:
+    for bad in ("a\nb", "\ud800", "a\x7fb", "a\u200b", "ключ"):
+        with pytest.raises(CredentialsError, match="can't be sent: Passphrase") as caught:
             write("s", bad)
+        assert caught.value.code == "credentials_invalid"
+    for other in (None, 5, b"p"):
+        with pytest.raises(CredentialsError, match="Must be text: API Secret, Passphrase") as caught:
+            write(other, other)
+        assert caught.value.code == "credentials_invalid"
+    for flag in ("false", 0, None):
+        with pytest.raises(CredentialsError, match="must be True or False") as caught:
+            write("s", "p", testnet=flag)
         assert caught.value.code == "credentials_invalid"
     with pytest.raises(SettingsError, match="ENCRYPTION_KEY"):
         write("s", "p", ring=NO_KEYS)

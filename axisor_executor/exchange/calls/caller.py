@@ -23,7 +23,7 @@ from axisor_executor.exchange.failures import (
 )
 from axisor_executor.exchange.networks import address_of, require_key_of
 from axisor_executor.exchange.rehearsal import Rehearsal, UnsentRequest
-from axisor_executor.exchange.signing import auth_headers, unusable_fields
+from axisor_executor.exchange.signing import auth_headers
 from axisor_executor.exchange.transport import NoReply, Reply, Request, Transport
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Caller:
     def _check_private(self, call: Call, signed_ms: int) -> None:
         if self._credentials is None:
             raise CredentialsError(f"{call} needs the account's credentials", code="credentials_missing")
-        unusable = unusable_fields(self._credentials)
+        unusable = self._credentials.unusable()
         if unusable:
             raise CredentialsError(f"{call}: blank, or with characters that can't be sent: {', '.join(unusable)}")
         require_key_of(self._address.network, testnet=self._credentials.testnet)

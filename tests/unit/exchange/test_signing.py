@@ -11,7 +11,7 @@ import pytest
 from axisor_executor.credentials import SecureCredentials
 from axisor_executor.errors import Unavailable
 from axisor_executor.exchange import LNMarketsClient
-from axisor_executor.exchange.signing import auth_headers, sign, unusable_fields
+from axisor_executor.exchange.signing import auth_headers, sign
 from axisor_executor.exchange.transport import NoReply, Request, Transport
 from tests.unit.exchange.calls import CASES, Case
 from tests.unit.exchange.samples import OPTIONS
@@ -135,4 +135,4 @@ def test_headers_carry_key_passphrase_timestamp_and_signature() -> None:
 def test_what_cannot_be_sent_is_named_before_it_is_tried(
     key: str, secret: str, passphrase: str, unusable: list[str]
 ) -> None:
-    assert unusable_fields(SecureCredentials(key, secret, passphrase)) == unusable
+    assert SecureCredentials(key, secret, passphrase).unusable() == unusable
