@@ -14,6 +14,7 @@ from axisor_executor.credentials import (
     format_of,
     write_credentials,
 )
+from axisor_executor.credentials.keyring import LABELS
 from axisor_executor.credentials.row import field_of
 from axisor_executor.credentials.writing import format_to_write
 from axisor_executor.errors import (
@@ -113,9 +114,12 @@ def keys_from(given: RowJson, parts: Runtime, *, testnet: bool = False) -> Secur
     """Return the credentials in a JSON object, in any spelling that a row may have; ``testnet`` sets the flag too.
 
     Raises:
-        CredentialsError: one is missing or blank, or it is no such object; no value is in the message.
+        CredentialsError: one is missing, blank or given twice, or it is no such object; no value is in the message.
     """
-    opened = StoredCredentials(given, account_id="(given)").open(parts.vault.ring)
+    stored = StoredCredentials(given, account_id="(given)")
+    if twice := [label for field, label in LABELS.items() if f"duplicate_{field}" in stored.warnings]:
+        raise CredentialsError(f"given twice, with different values: {', '.join(twice)}", code="credentials_unreadable")
+    opened = stored.open(parts.vault.ring)
     if not testnet or opened.testnet:
         return opened
     return SecureCredentials(opened.reveal_key(), opened.reveal_secret(), opened.reveal_passphrase(), True)

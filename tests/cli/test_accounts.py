@@ -148,10 +148,11 @@ class TestAdd:
             ('{"API Key": "a\\nb", "API Secret": "canary-secret", "Passphrase": "c"}', "credentials_unreadable"),
             ('{"API Key": "a", "API Secret": "b", "Passphrase": {"x": "canary-secret"}}', "credentials_unreadable"),
             ('{"API Key": "canary-secret\\u200b", "API Secret": "b", "Passphrase": "c"}', "credentials_invalid"),
+            ('{"API Key": "a", "apiKey": "canary-secret", "Passphrase": "c"}', "credentials_unreadable"),
             ("[" * 60_000, "credentials_unreadable"),
             (" " * 70_000, "credentials_unreadable"),
         ],
-        ids=range(11),
+        ids=range(12),
     )
     def test_a_file_that_holds_no_keys(self, commands: Commands, world: World, given: str | bytes, code: str) -> None:
         options = ("--user", "user123", "--name", "Main Account", "--keys-file", "-")
