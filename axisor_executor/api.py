@@ -157,8 +157,8 @@ def set_user_credentials(
     Raises:
         InvalidJob: an id is neither a text nor a UUID.
         NotFound: no such account of this user.
-        CredentialsError: one of the three is blank (``credentials_missing``), no text or can't be sent, or the flag is
-            neither true nor false (``credentials_invalid``); nothing was written.
+        CredentialsError: one of the three is blank (``credentials_missing``), no text, too long or can't be sent, or
+            the flag is neither true nor false (``credentials_invalid``); nothing was written.
         SettingsError: no encryption key is set.
         StorageError: as :func:`get_result`; store them again.
     """

@@ -31,6 +31,8 @@ from axisor_executor.storage.values import storable_text
 MAX_KEY = 200
 AWAY_SECONDS = 1.0
 """How long nobody waits for a Redis that was away; recovery tells it of what is taken meanwhile."""
+AWAY_SHARE = 5.0
+"""How many times as long as somebody has waited for it in vain, if that is longer: one that hangs costs most."""
 MOST_SEEN = 10_000
 """Automations that a process remembers as it last read them."""
 LONGEST_SEEN = 4096
@@ -109,14 +111,18 @@ class Intake:
     def _tell(self, tell: Callable[[str, Lane], None], one: Execution | Next) -> bool:
         """Return whether the queue was told of an execution. One that was away is not waited for by everybody."""
         why = "it was away a moment ago"
-        if time.monotonic() >= self._away_until:
+        began = time.monotonic()
+        if began >= self._away_until:
+            if self._away_until:
+                self._away_until = began + AWAY_SECONDS  # one of those who come now finds out, not all of them
             try:
                 tell(one.id, one.lane)
+                self._away_until = 0.0
                 return True
             except QUEUE_ERRORS as error:
-                why = type(error).__name__
-                if isinstance(error, AWAY_ERRORS):
-                    self._away_until = time.monotonic() + AWAY_SECONDS
+                why, now = type(error).__name__, time.monotonic()
+                is_away = isinstance(error, AWAY_ERRORS)
+                self._away_until = now + max(AWAY_SECONDS, AWAY_SHARE * (now - began)) if is_away else 0.0
         say.warning(f"Redis is away, execution {one.id} waits in the database: {why}")
         return False
 

@@ -19,7 +19,7 @@ from axisor_executor.errors import AxisorError, SettingsError, StorageError
 from axisor_executor.lanes import ACTORS
 from axisor_executor.observe.alert_desk import AlertDesk
 from axisor_executor.observe.alerts import Alert
-from axisor_executor.observe.logs import say, stop_gathering
+from axisor_executor.observe.logs import gather_others, say, stop_gathering
 from axisor_executor.settings import Settings
 from axisor_executor.storage import claiming
 from axisor_executor.storage.connection import Storage
@@ -42,14 +42,19 @@ class Lifecycle(Middleware):
     def __init__(self) -> None:
         self._stopped = threading.Event()
 
+    def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002  Dramatiq's signature
+        """Let nobody in this process wait for who reads its log: it is a worker's, and has just imported its actors."""
+        gather_others()
+
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         with _or_not_at_all():
             self._boot(broker, worker)
 
     def _boot(self, broker: Broker, worker: Worker) -> None:
         parts = runtime.current().build()
+        _check_work(broker, worker)
         _check_pool(parts.settings, worker.worker_threads)
-        queues = [lane for lane in ACTORS if lane in (worker.consumer_whitelist or ACTORS)]
+        queues = lanes_of(worker)
         key_ids = parts.vault.ring.key_ids
         parts.presence.describe(threads=worker.worker_threads, queues=queues, key_ids=key_ids)
         with parts.storage.explained():
@@ -76,7 +81,8 @@ class Lifecycle(Middleware):
         with _or_not_at_all():
             threading.Thread(target=self._watch, args=(worker,), name="axisor-watch", daemon=True).start()
         types = ", ".join(sorted(runtime.current().registry.handlers)) or "none"
-        say.info(f"Worker ready: {worker.worker_threads} threads, automation types: {types}")
+        lanes = ", ".join(lanes_of(worker)) or "none"
+        say.info(f"Worker ready: {worker.worker_threads} threads, lanes: {lanes}, automation types: {types}")
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002
         """Take no more, let runs hand back what they have not sent, and end the process when they take too long."""
@@ -126,6 +132,24 @@ def _or_not_at_all() -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  a mistake of ours, or a machine that has no thread to give
         say.crash(f"The worker can't start: {type(error).__name__}")
         raise SystemExit(1) from None
+
+
+def lanes_of(worker: Worker) -> list[str]:
+    """Return the lanes that a worker takes: all, unless it was told its queues."""
+    return [lane for lane in ACTORS if lane in (worker.consumer_whitelist or ACTORS)]
+
+
+def _check_work(broker: Broker, worker: Worker) -> None:
+    """Refuse what Dramatiq takes without a word, and what would then look ready and serve nothing.
+
+    An application's own actors may share this worker, or have one without any of our lanes: their queues are declared.
+    """
+    unknown = sorted(set(worker.consumer_whitelist or ()) - set(broker.get_declared_queues()))
+    if unknown:
+        names = ", ".join(repr(one) for one in unknown)
+        raise SettingsError(f"--queues names {names}, for which there is no actor; lanes are: {', '.join(ACTORS)}")
+    if worker.worker_threads < 1:
+        raise SettingsError(f"--threads is {worker.worker_threads}, and must be at least 1")
 
 
 def _check_pool(settings: Settings, threads: int) -> None:

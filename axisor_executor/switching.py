@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from axisor_executor.errors import InvalidJob, NotFound
+from axisor_executor.errors import AxisorError, InvalidJob, NotFound
 from axisor_executor.observe.logs import say
 from axisor_executor.storage import account_rows, accounts, history, switches
 from axisor_executor.storage.accounts import id_text
@@ -19,6 +19,7 @@ from axisor_executor.storage.switches import MODES, SCOPES, Mode, Scope
 _POLL_SECONDS = 0.05
 CLOCK_TOLERANCE_SECONDS = 5.0
 """How far the clock that signs may be off (AXISOR_MAX_CLOCK_SKEW_SECONDS is the limit for sending)."""
+_MOST_LISTED = 5  # actions in a message
 _SENDING: tuple[ActionStatus, ...] = ("sending",)
 
 
@@ -32,6 +33,18 @@ class Paused:
     already_out: tuple[Out, ...]
     scope_id: str = ""
     before: Mode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pausing:
+    """A switch that was set, while what left before it in its scope is waited for."""
+
+    scope: Scope
+    scope_id: str
+    mode: Mode
+    window_seconds: float
+    before: Mode | None
+    out: tuple[Out, ...]
 
 
 def pause(
@@ -51,8 +64,25 @@ def pause(
     Raises:
         InvalidJob: as :func:`checked`, or there is no such mode (400, ``invalid_mode``); nothing was paused.
         NotFound: as :func:`known_id`; nothing was paused.
+        AxisorError: somebody took the switch away meanwhile, or made it ``reduce_only`` instead of ``paused`` (409,
+            ``switch_changed``): requests may leave again. ``details`` has the ``mode`` that is set now, ``None`` for
+            none, and what was ``alreadyOut`` as the HTTP API tells it.
         StorageError: the database can't be reached, or failed meanwhile (503, ``database_unavailable``): the switch may
             be set by now. Pause again.
+    """
+    pausing = begin(storage, scope, scope_id, mode=mode, reason=reason, window_seconds=window_seconds)
+    while (paused := found(storage, pausing)) is None:
+        time.sleep(_POLL_SECONDS)
+    return paused
+
+
+def begin(
+    storage: Storage, scope: Scope, scope_id: str | UUID, *, mode: Mode, reason: str | None, window_seconds: float
+) -> Pausing:
+    """Set a switch, as :func:`pause` does, and wait for nothing.
+
+    Raises:
+        InvalidJob, NotFound, StorageError: as :func:`pause`.
     """
     scope_id = checked(scope, scope_id)
     if mode not in MODES:
@@ -61,12 +91,54 @@ def pause(
         scope_id = known_id(storage, scope, scope_id)
         before = switches.put(storage, scope, scope_id, mode, reason)
         out = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=("sending", "unknown"))
-        while any(_may_leave(action, storage, window_seconds) for action in _sending(storage, scope, scope_id, mode)):
-            time.sleep(_POLL_SECONDS)
-        out = history.as_now(storage, out)
-    where = scope if scope == "all" else f"{scope} {scope_id}"
-    say.info(f"Switch set: {where} is {mode}", mark="⏸️")
-    return Paused(tuple(out), scope_id, before)
+    pausing = Pausing(scope, scope_id, mode, window_seconds, before, tuple(out))
+    say.info(f"Switch set: {scope} {scope_id}".rstrip() + f" is {mode}", mark="⏸️")
+    return pausing
+
+
+def found(storage: Storage, pausing: Pausing) -> Paused | None:
+    """Return what a pause found; ``None`` as long as a request may leave in its scope.
+
+    Raises:
+        AxisorError, StorageError: as :func:`pause`.
+    """
+    with storage.explained(), storage.connection():
+        # The switch first: what leaves as soon as it is gone is seen among what is being sent then.
+        mode = switches.mode_of(storage, pausing.scope, pausing.scope_id)
+        if not _holds(mode, pausing):
+            raise _changed(pausing, mode, history.as_now(storage, pausing.out))
+        if _may_leave(storage, pausing):
+            return None
+        return Paused(tuple(history.as_now(storage, pausing.out)), pausing.scope_id, pausing.before)
+
+
+def is_settled(storage: Storage, pausing: Pausing) -> bool:
+    """Return whether :func:`found` would tell how a pause ends: nothing can leave, or its switch does not stand."""
+    mode = switches.mode_of(storage, pausing.scope, pausing.scope_id)
+    return not _holds(mode, pausing) or not _may_leave(storage, pausing)
+
+
+def unconfirmed(pausing: Pausing) -> AxisorError:
+    """Return what is told of a pause that nobody waits for to its end (503, ``pause_unconfirmed``)."""
+    return AxisorError(
+        f"the switch of {_named(pausing)} is set to {pausing.mode}, but whether what left before is still on its way "
+        f"was not waited for: the process stops, too many requests wait, or the database is away. Pause again to wait."
+        f"{_list(pausing.out)}",
+        code="pause_unconfirmed",
+        status=503,
+        details={"mode": pausing.mode, "alreadyOut": [shown(one) for one in pausing.out]},
+    )
+
+
+def shown(action: Out) -> dict[str, str | None]:
+    """Return an action that was out as it is shown to callers."""
+    return {
+        "executionId": action.execution_id,
+        "accountId": action.account_id,
+        "action": action.kind,
+        "tradeId": action.trade_id,
+        "status": action.status,
+    }
 
 
 def resume(storage: Storage, scope: Scope, scope_id: str | UUID = "") -> bool:
@@ -125,12 +197,43 @@ def _as_stored(storage: Storage, scope: Scope, scope_id: str) -> str:
     return accounts.as_stored(storage, scope, scope_id) if scope in ("account", "automation") else scope_id
 
 
-def _sending(storage: Storage, scope: Scope, scope_id: str, mode: Mode) -> list[Out]:
-    sending = history.unsettled(storage, scope=scope, scope_id=scope_id, statuses=_SENDING)
-    return [action for action in sending if mode == "paused" or not action.risk_reducing]
+def _named(pausing: Pausing) -> str:
+    return "everything" if pausing.scope == "all" else f"{pausing.scope} {pausing.scope_id}"
 
 
-def _may_leave(action: Out, storage: Storage, window_seconds: float) -> bool:
+def _holds(mode: Mode | None, pausing: Pausing) -> bool:
+    """Whether the mode that is set now holds back all that the pause was to hold back."""
+    return mode in ("paused", pausing.mode)
+
+
+def _may_leave(storage: Storage, pausing: Pausing) -> bool:
     """Whether a request that was committed may still be on its way: by the database's clock, which wrote both."""
-    assert action.sent_at is not None
-    return (storage.now() - action.sent_at).total_seconds() <= window_seconds + CLOCK_TOLERANCE_SECONDS
+    sending = history.unsettled(storage, scope=pausing.scope, scope_id=pausing.scope_id, statuses=_SENDING)
+    awaited = [one.sent_at for one in sending if pausing.mode == "paused" or not one.risk_reducing]
+    now = storage.now() if awaited else None
+    for sent_at in awaited:
+        assert sent_at is not None
+        assert now is not None
+        if (now - sent_at).total_seconds() <= pausing.window_seconds + CLOCK_TOLERANCE_SECONDS:
+            return True
+    return False
+
+
+def _changed(pausing: Pausing, mode: Mode | None, out: Sequence[Out]) -> AxisorError:
+    now = "taken away" if mode is None else f"set to {mode}"
+    return AxisorError(
+        f"the switch of {_named(pausing)} was {now} by somebody else before the pause was done: requests may leave "
+        f"again.{_list(out)}",
+        code="switch_changed",
+        status=409,
+        details={"mode": mode, "alreadyOut": [shown(one) for one in out]},
+    )
+
+
+def _list(out: Sequence[Out]) -> str:
+    """Return a sentence on what was out already, empty for nothing."""
+    if not out:
+        return ""
+    told = [f"{one.kind} of execution {one.execution_id} ({one.status})" for one in out[:_MOST_LISTED]]
+    told += [f"{len(out) - _MOST_LISTED} more"] if len(out) > _MOST_LISTED else []
+    return f" Already out: {', '.join(told)}"

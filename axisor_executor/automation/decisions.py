@@ -9,9 +9,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from axisor_executor.automation.actions import Action, action_from_dict
+from axisor_executor.automation.actions import Action, OpenPosition, action_from_dict
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+_LARGEST_EXPONENT = 30  # no amount comes near it, and to write 1e999999 out would hold up the whole process
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
@@ -25,7 +26,8 @@ class Group:
     Attributes:
         action: the name the result gives to what this group does (``"reduce_position"``).
         actions: in order.
-        trade_id: the trade concerned; ``None`` for an entry.
+        trade_id: the trade concerned, one of those that its actions change; ``None`` for an entry, or to have it be
+            the first action's.
         status: of a group without actions: ``"completed"`` (already so), ``"pending"`` (condition not reached) or
             ``"failed"`` (this trade can't be decided on; ``facts["error"]`` says why, the run is then a failed one).
         facts: JSON-able facts for the result (Decimals are written as numbers).
@@ -36,6 +38,16 @@ class Group:
     trade_id: str | None = None
     status: str = "completed"
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> frozenset[str]:
+        """The ids of what its actions change, ``""`` for an entry; a remainder is about the trade that it replaces.
+
+        By these a group is recognised when it is decided on again. One without actions is about its ``trade_id``.
+        """
+        if not self.actions:
+            return frozenset({self.trade_id or ""})
+        return frozenset(_about(action) for action in self.actions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +148,23 @@ def wait(reason: str, **facts: Any) -> Wait:
     return Wait(reason, facts)
 
 
+def _about(action: Action) -> str:
+    replaces = action.replaces if isinstance(action, OpenPosition) else None
+    return action.target or replaces or ""
+
+
 def jsonable(value: Any) -> Any:
-    """Return ``value`` with Decimals as JSON numbers (whole ones as int) and mappings and sequences as plain ones."""
+    """Return ``value`` with Decimals as JSON numbers (whole ones as int) and mappings and sequences as plain ones.
+
+    A Decimal of more than 31 digits before the point becomes a text.
+    """
     if type(value) in _AS_IT_IS:
         return value
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"{value} has no place in a decision's facts: JSON has no such number")
+        if value.adjusted() > _LARGEST_EXPONENT:
+            return str(value)
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}

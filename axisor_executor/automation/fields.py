@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import MAX_PREC, Context, Decimal
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -20,6 +20,8 @@ from axisor_executor.exchange.base import PRICE_STEP
 
 _TEXT = r"^[+-]?[0-9]{1,15}(\.[0-9]{1,15})?$"
 _SHOWN = 80
+_FINEST_PERCENT = Decimal("1e-9")
+_ANY_SIZE = Context(prec=MAX_PREC)
 
 
 def quoted(value: Any) -> str:
@@ -52,10 +54,21 @@ def to_decimal(value: Any) -> Decimal:
     return number
 
 
+def _without_noise(percentage: Decimal) -> Decimal:
+    """Return a percentage rounded to 9 decimals; one that has no more stays as it is written.
+
+    What a program has computed in binary is off in its last digits (``0.07 * 100`` gives 7.000000000000001), and that
+    would count in full where a share is rounded up: 8 of 100 USD instead of 7.
+    """
+    rounded = percentage.quantize(_FINEST_PERCENT, context=_ANY_SIZE)
+    return percentage if percentage == rounded else rounded
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """A decimal number. ``above`` excludes its bound, ``least`` and ``most`` include it; messages show ``unit``.
 
+    It is taken exactly as it is written; one whose ``unit`` is ``percent`` is rounded to 9 decimals first.
     ``if_absent`` says, where 0 is refused, what leaving the key out would do (``"to act at any price"``).
     """
 
@@ -85,6 +98,8 @@ class Number:
             number = to_decimal(value)
         except ValueError:
             raise ValueError(f"must be {self.allowed}, got {quoted(value)}") from None
+        if self.unit == "percent":
+            number = _without_noise(number)
         if not self._within(number):
             raise ValueError(f"must be {self.allowed}, got {quoted(value)}{self._hint(number)}")
         return self._convert(number)

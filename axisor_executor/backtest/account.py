@@ -18,7 +18,7 @@ USER = "backtest"
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """An action that was carried out at an instant, and the trade that it opened, as it was then."""
+    """An action that was sent at an instant (after that of its job), and the trade that it opened, as it was then."""
 
     at: datetime
     action: Action

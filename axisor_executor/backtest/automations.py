@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_UNTIL_SENT = _MILLISECOND
+"""How long after its job an action counts as sent: never at the very instant, in a worker, so what was done a whole
+cooldown (or a budget's week) before a job still holds it back."""
 
 
 @dataclass
@@ -207,7 +210,7 @@ class RunningAutomation:
         self.tally.sent[action.kind] += 1
         self._sent += 1
         opened = answer if isinstance(action, OpenPosition) and isinstance(answer, Trade) else None
-        self._past.add(Deed(now, action, opened))
+        self._past.add(Deed(now + _UNTIL_SENT, action, opened))
         if isinstance(action, OpenPosition) and action.replaces is not None and opened is not None:
             self._account.lineage.replaced(action.replaces, opened.id)
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axisor_executor.cli.output import console, plain, write_table
+from axisor_executor.observe.logs import printable_json
 
 if TYPE_CHECKING:
     from axisor_executor.credentials import KeyRing
@@ -132,7 +133,7 @@ class Speaker:
 
     def _event(self, event: str, **facts: Any) -> None:
         if self.as_json:
-            click.echo(json.dumps({"event": event, **facts}, ensure_ascii=False))
+            click.echo(printable_json(json.dumps({"event": event, **facts}, ensure_ascii=False)))
 
 
 def _listed(listing: Listing) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from axisor_executor.cli.output import console, facts, plain, styled
+from axisor_executor.storage.actions import UNREADABLE
 
 _PLAN_FIELDS = frozenset(
     {"decision", "action", "groups", "facts", "lists_trades", "reason", "version", "handler", "distribution"}
@@ -26,7 +27,7 @@ def _lines(one: Mapping[str, Any]) -> Iterator[str]:
     yield from _head(one)
     for number, plan in enumerate(one["plans"]):
         yield ""
-        yield from _plan(plan, replaced=number < len(one["plans"]) - 1)
+        yield from _plan_or_raw(plan, replaced=number < len(one["plans"]) - 1)
     for action in one["actions"]:
         yield ""
         yield from _action(action)
@@ -68,6 +69,14 @@ def _after(one: Mapping[str, Any], name: str, word: str) -> str:
         return ""
     seconds = (datetime.fromisoformat(one[name]) - datetime.fromisoformat(one["createdAt"])).total_seconds()
     return f", {word} {seconds:.3f} s" + (" later" if word == "started" else "")
+
+
+def _plan_or_raw(plan: Any, *, replaced: bool) -> list[str]:
+    """Tell a plan; one that is none, or another version's, is shown as it stands in the ledger."""
+    try:
+        return list(_plan(plan, replaced=replaced))
+    except UNREADABLE:
+        return ["[bold]Plan[/]        [red]can't be read[/]", _document(plan)]
 
 
 def _plan(plan: Mapping[str, Any], *, replaced: bool) -> Iterator[str]:

@@ -153,6 +153,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield _worker_line(worker)
     if not found["workers"]:
         yield "   Worker     [yellow]none[/]; start one with: dramatiq axisor_executor.actors"
+    for lane in _untaken(found["workers"]):
+        yield f"   Lane       {lane}: [bold red]no worker takes the lane {lane}[/]"
     for switch in found["switches"]:
         where = f"{switch['scope']} {switch['id'] or ''}".strip()
         reason = f" ({plain(switch['reason'])})" if switch["reason"] else ""
@@ -162,7 +164,18 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
 def _worker_line(worker: dict[str, Any]) -> str:
     silent = "" if worker["alive"] else f", [red]silent for {worker['heartbeatSecondsAgo']:g} s[/]"
     keyless = ", [red]without an encryption key[/]" if worker["keyIds"] == [] else ""
-    return f"   Worker     {plain(worker['host'])} pid {worker['pid']}, started {worker['startedAt']}{silent}{keyless}"
+    lanes = "" if worker["queues"] is None else f", lanes: {plain(', '.join(worker['queues']) or 'none')}"
+    who = f"{plain(worker['host'])} pid {worker['pid']}"
+    return f"   Worker     {who}, started {worker['startedAt']}{lanes}{silent}{keyless}"
+
+
+def _untaken(workers: list[dict[str, Any]]) -> list[str]:
+    """Return the lanes that none of the workers takes which are alive; none where there is no worker at all."""
+    from axisor_executor.lanes import ACTORS
+
+    # One that does not tell its lanes is of an older version, and is taken to have all.
+    taken = {lane for one in workers if one["alive"] for lane in (ACTORS if one["queues"] is None else one["queues"])}
+    return [lane for lane in ACTORS if workers and lane not in taken]
 
 
 def _stack_lines(stack: dict[str, Any]) -> Iterator[str]:

@@ -50,8 +50,11 @@ def console() -> Console:
 
 
 def write_json(value: Any) -> None:
-    """Write a value as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Write a value as JSON, what can't be printed escaped."""
+    from axisor_executor.observe.logs import printable_json
+
+    lines = json.dumps(value, indent=2, ensure_ascii=False, default=str).split("\n")
+    click.echo("\n".join(map(printable_json, lines)))
 
 
 def write_table(

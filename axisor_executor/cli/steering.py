@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from axisor_executor.runtime import Runtime
-    from axisor_executor.storage.history import Out
     from axisor_executor.storage.switches import Mode, Scope
 
 
@@ -91,7 +90,7 @@ def pause(
             window_seconds=parts.settings.signature_window_seconds,
         )
     if as_json:
-        out = [_out(one) for one in paused.already_out]
+        out = [switching.shown(one) for one in paused.already_out]
         write_json({"scope": scope, "id": scope_id or None, "mode": mode, "alreadyOut": out})
         return
     now = "reduce-only; nothing that adds risk" if reduce_only else "paused; nothing"
@@ -103,7 +102,7 @@ def pause(
             else "It was reduce-only before."
         )
     for one in paused.already_out:
-        told = _out(one)
+        told = switching.shown(one)
         click.echo(f"Already out: {told['action']} of execution {told['executionId']}: {told['status']}")
 
 
@@ -144,11 +143,11 @@ def retry(execution_id: str) -> None:
     from axisor_executor import interventions
     from axisor_executor.explain import find
 
-    with executor() as parts:
+    with executor(patient=True) as parts:
         with parts.storage.connection():
             found = find(parts.storage, execution_id)
         policy = parts.settings.policy_for(found.automation_type or "")
-        again = interventions.retry(parts.storage, found.id, max_age_seconds=policy.max_age_seconds)
+        again = interventions.retry(parts.opener, found.id, max_age_seconds=policy.max_age_seconds)
         parts.intake.wake(again)
     click.echo(f"Execution {found.id} was {found.status} and is tried again.")
 
@@ -157,12 +156,13 @@ def retry(execution_id: str) -> None:
 @click.argument("execution_id", metavar="ID")
 @click.option("--executed", is_flag=True, help="It took effect on the exchange.")
 @click.option("--not-executed", is_flag=True, help="It did not, and can't any more.")
-@click.option("--trade", metavar="ID", help="The trade that an executed entry opened.")
+@click.option("--trade", metavar="ID", help="The trade that an executed entry or remainder opened.")
 @json_option
 def resolve(execution_id: str, executed: bool, not_executed: bool, trade: str | None, as_json: bool) -> None:
     """Say what became of an uncertain execution. What it held back is free again.
 
-    Look at the account on the exchange first: your word is taken.
+    Look at the account on the exchange first: your word is taken, unless the exchange shows otherwise, or may still
+    carry out what was sent.
 
     \b
     Examples:
@@ -176,26 +176,16 @@ def resolve(execution_id: str, executed: bool, not_executed: bool, trade: str | 
         raise click.UsageError("Choose --executed or --not-executed.")
     if not_executed and trade:
         raise click.UsageError("What was not executed opened no --trade.")
-    with executor() as parts:
+    with executor(patient=True) as parts:
         with parts.storage.connection():
             found = find(parts.storage, execution_id)
         result = interventions.resolve(
-            parts.storage, found.id, "executed" if executed else "not_executed", trade_id=trade
+            parts.opener, found.id, "executed" if executed else "not_executed", trade_id=trade
         )
     if as_json:
         write_json(result)
     else:
         click.echo(f"Execution {found.id} is {result['status']} now.")
-
-
-def _out(action: Out) -> dict[str, str | None]:
-    return {
-        "executionId": action.execution_id,
-        "accountId": action.account_id,
-        "action": action.kind,
-        "tradeId": action.trade_id,
-        "status": action.status,
-    }
 
 
 def _named(scope: str, scope_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,11 +52,18 @@ def create(name: str, scopes: tuple[Scope, ...], user: str | None, days: float |
 
     with executor() as parts:
         text, made = tokens.create(parts.storage, name, scopes, user_id=user, days=days)
-    if as_json:
-        write_json({"token": text, **_shown(made)})
-        return
-    click.echo(text)
-    click.echo(f"Token {made.id} ({', '.join(made.scopes)}) was made. It is not shown again.", err=True)
+        try:
+            if as_json:
+                write_json({"token": text, **_shown(made)})
+            else:
+                click.echo(text)
+        except OSError:
+            tokens.revoke(parts.storage, made.id)  # it is shown this once, and was not
+            with suppress(OSError):
+                click.echo(f"Token {made.id} could not be shown, and is revoked.", err=True)
+            raise
+    if not as_json:
+        click.echo(f"Token {made.id} ({', '.join(made.scopes)}) was made. It is not shown again.", err=True)
 
 
 @tokens.command("list", short_help="List the tokens and what they may do.")

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from axisor_executor.credentials.ciphers import Field, Format, format_of, is_credential
 from axisor_executor.credentials.keyring import LABELS, KeyRing, unreadable
-from axisor_executor.credentials.secure import SecureCredentials
+from axisor_executor.credentials.secure import LONGEST, SecureCredentials
 from axisor_executor.errors import CredentialsError
 
 #: What a row's column holds: the decoded object, its JSON text, or nothing.
@@ -22,6 +22,7 @@ RowJson = Mapping[str, object] | str | None
 _FIELDS: dict[str, Field] = {"apikey": "key", "apisecret": "secret", "passphrase": "passphrase"}
 _TESTNET = {"istestnet", "testnet"}
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off", "none", ""}
+_LONGEST_STORED = 16 * LONGEST  # four bytes for a letter at most, two digits for a byte, and what encryption adds
 _digest_salt = os.urandom(32)
 
 
@@ -66,13 +67,15 @@ class StoredCredentials:
         """Check what can be seen without decrypting.
 
         Raises:
-            CredentialsError: code ``credentials_missing``, naming the values that are absent or blank; or
-                ``credentials_unreadable``, when the row holds something else than credentials.
+            CredentialsError: code ``credentials_missing``, naming the values that are absent or blank;
+                ``credentials_unreadable``, when the row holds something else than credentials; or
+                ``credentials_invalid``, naming the values that are too long to be any.
         """
         if self._problem is not None:
             message = f"The credentials of account {self.account_id} {self._problem}"
             raise CredentialsError(message, code="credentials_unreadable", account_id=self.account_id)
         _require(self._values, self.account_id)
+        _limit(self._values, self.account_id, _LONGEST_STORED)
 
     def open(self, ring: KeyRing) -> SecureCredentials:
         """Decrypt. White space around a value is dropped: it can't be sent in a header.
@@ -84,6 +87,7 @@ class StoredCredentials:
         self.check()
         values = {field: self._open(field, ring) for field in LABELS}
         _require(values, self.account_id)
+        _limit(values, self.account_id, LONGEST)
         return SecureCredentials(
             values["key"].get_secret_value().strip(),
             values["secret"].get_secret_value().strip(),
@@ -125,8 +129,8 @@ def write_credentials(
     """Return the JSON object for the row of an account, in the monolith's shape, the values in ``format``.
 
     Raises:
-        CredentialsError: code ``credentials_missing`` for blank values, ``credentials_invalid`` for what is no text or
-            can't be sent, and for a flag that is neither true nor false.
+        CredentialsError: code ``credentials_missing`` for blank values, ``credentials_invalid`` for what is no text,
+            too long or can't be sent, and for a flag that is neither true nor false.
         SettingsError: the ring has no key.
     """
     values: dict[Field, SecretStr] = {
@@ -142,6 +146,7 @@ def write_credentials(
         raise CredentialsError(f"Must be text: {', '.join(others)}", account_id=account_id)
     given = {field: _stripped(values[field]) for field in LABELS}
     _require(given, account_id)
+    _limit(given, account_id, LONGEST)
     unusable = SecureCredentials(
         given["key"].get_secret_value(), given["secret"].get_secret_value(), given["passphrase"].get_secret_value()
     ).unusable()
@@ -161,6 +166,14 @@ def _require(values: Mapping[Field, SecretStr], account_id: str) -> None:
     if absent:
         message = f"The credentials of account {account_id} lack: {', '.join(absent)}"
         raise CredentialsError(message, code="credentials_missing", account_id=account_id)
+
+
+def _limit(values: Mapping[Field, SecretStr], account_id: str, longest: int) -> None:
+    """Refuse values that are longer once their ends are stripped, as they are when they are used."""
+    long = [label for field, label in LABELS.items() if len(values[field].get_secret_value().strip()) > longest]
+    if long:
+        message = f"The credentials of account {account_id} are longer than {LONGEST} characters: {', '.join(long)}"
+        raise CredentialsError(message, code="credentials_invalid", account_id=account_id)
 
 
 def _read(row_json: RowJson) -> _Found:

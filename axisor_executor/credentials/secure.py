@@ -7,6 +7,12 @@ import hmac
 from collections.abc import Callable
 from typing import Any, NoReturn, final
 
+LONGEST = 512
+"""Characters of a key, a secret or a passphrase, at most: several times what exchanges give out.
+
+They are sent with every request and searched for in every error answer: an endless one would keep a worker, and the
+exchange's server, from all other accounts.
+"""
 _SECRETS = ("key", "secret", "passphrase")
 
 
@@ -46,11 +52,11 @@ class SecureCredentials:
         return self._reveal("passphrase")
 
     def unusable(self) -> list[str]:
-        """Return the names of those that are blank or can't be sent: the key and the passphrase are headers."""
+        """Return the names of those that are blank, too long or can't be sent: key and passphrase are headers."""
         unusable = []
         if not _is_header_text(self._reveal("key")):
             unusable.append("API Key")
-        if not self._reveal("secret").isprintable() or not self._reveal("secret").strip():
+        if not _is_text(self._reveal("secret")):
             unusable.append("API Secret")
         if not _is_header_text(self._reveal("passphrase")):
             unusable.append("Passphrase")
@@ -117,7 +123,11 @@ class SecureCredentials:
 
 
 def _is_header_text(value: str) -> bool:
-    return bool(value) and value == value.strip() and value.isprintable() and max(value) <= "\xff"
+    return _is_text(value) and value == value.strip() and max(value) <= "\xff"
+
+
+def _is_text(value: str) -> bool:
+    return len(value) <= LONGEST and value.isprintable() and bool(value.strip())
 
 
 def _bytes(text: str) -> bytes:

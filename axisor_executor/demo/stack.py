@@ -17,7 +17,7 @@ from axisor_executor.embedded.interrupts import Interrupts
 from axisor_executor.embedded.paper import MODULE, Paper, announced_url
 from axisor_executor.plugins import Registry
 from axisor_executor.runtime import Runtime
-from axisor_executor.settings import Settings
+from axisor_executor.settings import Settings, mask_url
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.schema import migrate
 
@@ -39,7 +39,7 @@ class Stack:
         self.registry = registry
         self.say = say
         self.encryption_key = secrets.token_urlsafe(32)
-        self.redis = PrivateRedis()
+        self.redis = PrivateRedis(password=secrets.token_urlsafe(32))
         self._folder: Path | None = None
         self._guard: Guard | None = None
         self._paper_process: ChildProcess | None = None
@@ -57,7 +57,7 @@ class Stack:
             self._folder = Path(tempfile.mkdtemp(prefix="axisor-demo-"))
             self._guard = Guard(remove=self._folder, grace=STOP_SECONDS)
             self.redis.start()
-        self.say(f"Redis is up ({self.redis.url})")
+        self.say(f"Redis is up ({mask_url(self.redis.url)})")
         with self.interrupts.held():
             self._paper_process = self._child(MODULE, "--port", "0", name="paper exchange").start()
         self._paper = Paper(announced_url(self._paper_process, timeout=START_SECONDS))

@@ -33,6 +33,8 @@ class PrivateRedis:
         options: further server options, such as ``("--maxmemory", "2mb")``.
         output: file for its log; one that goes with it by default.
         start_timeout: seconds until it must answer.
+        password: what every client must give, as ``secrets.token_urlsafe`` makes it; none by default. Loopback is open
+            to all users of the machine: where what is written counts, there has to be one.
     """
 
     host: Final = LOOPBACK
@@ -44,8 +46,10 @@ class PrivateRedis:
         options: Sequence[str] = (),
         output: Path | None = None,
         start_timeout: float = 10.0,
+        password: str | None = None,
     ) -> None:
         self.port = port or 0
+        self._password = password
         self._options = tuple(options)
         self._output = output
         self._start_timeout = start_timeout
@@ -61,8 +65,8 @@ class PrivateRedis:
 
     @property
     def url(self) -> str:
-        """``redis://127.0.0.1:<port>/0``."""
-        return f"redis://{self.host}:{self.port}/0"
+        """``redis://127.0.0.1:<port>/0``, with the password where there is one."""
+        return redis_url(self.port, self._password)
 
     @property
     def pid(self) -> int:
@@ -102,7 +106,7 @@ class PrivateRedis:
         settings = {"bind": self.host, "port": str(port), "dir": str(directory), "save": "", "appendonly": "no"}
         settings_as_options = [part for key, value in settings.items() for part in (f"--{key}", value)]
         child = ChildProcess(
-            [program, *settings_as_options, *self._options],
+            [program, *self._config_in(directory), *settings_as_options, *self._options],
             output=self._output or directory / "server.log",
             # An unknown locale in the environment stops the server.
             env={**os.environ, "LC_ALL": "C"},
@@ -116,11 +120,30 @@ class PrivateRedis:
             child.start()
             # Its own log says that *it* listens: whatever else answers on the port is not ours.
             child.wait_for_line("Ready to accept connections", timeout=self._start_timeout, since=written)
-            child.wait_until(lambda: _answers_ping(port), timeout=self._start_timeout, what="an answer to PING")
+            child.wait_until(lambda: self._answers_ping(port), timeout=self._start_timeout, what="an answer to PING")
         except BaseException:
             child.stop()
             raise
         return child
+
+    def _config_in(self, directory: Path) -> list[Path]:
+        """Write the password where only this user can read it; the options of a process are shown to everybody."""
+        if self._password is None:
+            return []
+        config = directory / "redis.conf"
+        with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"requirepass {self._password}\n")
+        return [config]
+
+    def _answers_ping(self, port: int) -> bool:
+        login = "" if self._password is None else f"AUTH {self._password}\r\n"
+        wanted = b"+PONG\r\n" if self._password is None else b"+OK\r\n+PONG\r\n"
+        try:
+            with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
+                connection.sendall(f"{login}PING\r\n".encode())
+                return connection.recv(len(wanted), socket.MSG_WAITALL) == wanted
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """Stop the server and remove what it had on disk. May be called again."""
@@ -182,13 +205,10 @@ def _server_version(program: str) -> tuple[int, int]:
     return (int(version[1]), int(version[2])) if version and shown.returncode == 0 else (0, 0)
 
 
-def _answers_ping(port: int) -> bool:
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-    except OSError:
-        return False
+def redis_url(port: int, password: str | None = None) -> str:
+    """Return the URL of a private server on a loopback port."""
+    login = "" if password is None else f":{password}@"
+    return f"redis://{login}{LOOPBACK}:{port}/0"
 
 
 def free_port() -> int:

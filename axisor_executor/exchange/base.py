@@ -34,7 +34,8 @@ FEE_RATE = Decimal("0.001")
 class Answer(Generic[T]):
     """A value the exchange answered with, and the exchange's own clock when it did.
 
-    ``server_time`` is the answer's ``Date`` header (whole seconds). Reconciliation trusts no other clock.
+    ``server_time`` is the answer's ``Date`` header (whole seconds); that of a private answer which a cache has kept is
+    earlier by its ``Age``. Reconciliation takes nothing for later than that.
     """
 
     value: T

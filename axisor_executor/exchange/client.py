@@ -20,9 +20,9 @@ class LNMarketsClient(MarketCalls, AccountCalls, IsolatedCalls, CrossCalls):
     whenever they may have been carried out without a clear answer. Amounts are sats, quantities USD, prices USD per
     BTC.
 
-    An answer's ``server_time`` is its ``Date`` header. A read without one is ``Unavailable``. A change that was
-    answered in full but without one is done, which is what matters: its ``server_time`` is then the instant it was
-    signed with, which can't prove any deadline past.
+    An answer's ``server_time`` is its ``Date`` header, of a private one less its ``Age``. A read without a ``Date``
+    is ``Unavailable``. A change that was answered in full but without one is done, which is what matters: its
+    ``server_time`` is then the instant it was signed with, which can't prove any deadline past.
 
     Attributes:
         options: where and how long.

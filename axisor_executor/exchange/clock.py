@@ -12,6 +12,7 @@ _RESOLUTION = 1.0  # a Date header shows whole seconds, cut off
 COMPARED_SECONDS = 10.0
 """How long a comparison of the clocks serves the other calls of this process to the same address."""
 _STEP_SECONDS = 0.5
+_VERY_OLD = timedelta(days=1)
 _KNOWS_SLEEP = hasattr(time, "CLOCK_BOOTTIME")
 _compared: dict[str, tuple[float, float, float]] = {}
 
@@ -31,7 +32,23 @@ def server_time(headers: Mapping[str, str], *, cacheable: bool = False) -> datet
     if date is None:
         return None
     age = headers.get("Age", "") if cacheable else ""
-    return date + timedelta(seconds=int(age)) if age.isascii() and age.isdigit() and len(age) < 8 else date
+    return date + timedelta(seconds=int(age)) if _is_age(age) else date
+
+
+def shown_at(date: datetime, headers: Mapping[str, str]) -> datetime:
+    """Return of which instant a private answer dated ``date`` is for certain: as old as a cache says, and older.
+
+    Some caches keep the ``Date`` of what they have kept, some write their own; an ``Age`` is taken off both. One that
+    can't be read makes the answer older than any request that it could prove dead.
+    """
+    age = headers.get("Age")
+    if age is None:
+        return date
+    return date - (timedelta(seconds=int(age)) if _is_age(age) else _VERY_OLD)
+
+
+def _is_age(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 8
 
 
 @functools.lru_cache(maxsize=64)  # all answers of a second show the same text

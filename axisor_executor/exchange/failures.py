@@ -25,8 +25,8 @@ from axisor_executor.errors import ExchangeError, OutcomeUnknown, Rejected, Unav
 from axisor_executor.exchange.clock import server_time
 from axisor_executor.exchange.transport import NoReply, Reply
 
-MAX_RETRY_AFTER = 300.0
-"""Seconds; a longer wait asked for by the exchange is cut to this."""
+MAX_RETRY_AFTER = 60.0
+"""Seconds; a longer wait asked for by the exchange is cut to this: guards, and what is owed, have to try on."""
 UNREADABLE = "answer_unreadable"
 """Code of an ``Unavailable`` read that was answered, but not as it should be; does not pass by itself if it stays."""
 

@@ -19,7 +19,7 @@ from axisor_executor.exchange.clock import lasting
 from axisor_executor.exchange.failures import UNREADABLE
 from axisor_executor.exchange.price_board import Posted, PriceBoard, Turn
 from axisor_executor.exchange.reading import Reading
-from axisor_executor.exchange.ticker_text import FUTURE_TOLERANCE
+from axisor_executor.exchange.ticker_text import FUTURE_TOLERANCE, HIGHEST_PRICE
 
 FAILURE_SECONDS = 0.5
 """How long a fetch that failed answers for those who ask next."""
@@ -337,8 +337,8 @@ def _landed(flight: _Flight, seconds: float, timeout: float) -> Reading:
 
 def _checked(reading: Reading, max_age: float, now: float) -> tuple[Decimal, float]:
     price = reading.ticker.last_price
-    if price <= 0:
-        raise StaleData(f"the last price is not positive: {price}", code="price_invalid")
+    if not 0 < price <= HIGHEST_PRICE:
+        raise StaleData(f"the last price is not above 0 and up to {HIGHEST_PRICE}: {price:.6g}", code="price_invalid")
     is_early = reading.shown_age < -FUTURE_TOLERANCE
     age = reading.shown_age if is_early else reading.age(now)
     if is_early or age > max_age:

@@ -18,7 +18,7 @@ _LONGEST_TEXT = 500
 _FIELDS = frozenset({"v", "asked", "server", "time", "last", "index", "fundingRate", "fundingTime"})
 _DECIMALS = 20
 _NUMBER = re.compile(rf"-?[0-9]{{1,9}}(\.[0-9]{{1,{_DECIMALS}}})?", re.ASCII)
-_HIGHEST_PRICE = Decimal(100_000_000)
+HIGHEST_PRICE = Decimal(100_000_000)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
@@ -106,6 +106,6 @@ def _number(fields: dict[str, Any], name: str) -> Decimal:
 
 def _price(fields: dict[str, Any], name: str) -> Decimal:
     price = _number(fields, name)
-    if not 0 < price <= _HIGHEST_PRICE:
+    if not 0 < price <= HIGHEST_PRICE:
         raise ValueError(f"{name} is no price that there can be")
     return price

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
-from axisor_executor.credentials import KeyRing, StoredCredentials
+from axisor_executor.credentials import KeyRing, SecureCredentials, StoredCredentials
 from axisor_executor.errors import CredentialsError
 from axisor_executor.integrity.findings import Findings
 from axisor_executor.plugins import Registry
@@ -35,14 +36,22 @@ def look_at_accounts(found: Findings, storage: Storage, settings: Settings, regi
     if ring is None:
         found.state("no_key")
     exchanges = None if registry is None else {*LN_MARKETS, *registry.exchanges}
+    owners: dict[tuple[str | None, str], str] = {}
+    pepper = os.urandom(32)
     for account_id, user_id, name, credentials, slug in paged(storage, _ACCOUNTS, "u.id"):
         item = {"accountId": account_id, "accountName": name, "userId": user_id}
         if slug is None:
             found.note("exchange_missing", item)
         elif exchanges is not None and slug not in exchanges:
             found.note("exchange_unknown", {**item, "message": f"exchange {slug}"})
-        for kind, message in _credentials_problems(StoredCredentials(credentials, account_id=account_id), ring):
+        stored = StoredCredentials(credentials, account_id=account_id)
+        for kind, message in _credentials_problems(stored, ring):
             found.note(kind, {**item, "message": message})
+        keys = _opened(stored, ring)
+        if keys is not None:
+            other = owners.setdefault((slug, keys.fingerprint(pepper)), account_id)
+            if other != account_id:
+                found.note("account_twice", {**item, "message": f"the API key of account {other}"})
 
 
 def look_at_users(found: Findings, storage: Storage) -> None:
@@ -75,3 +84,10 @@ def _credentials_problems(stored: StoredCredentials, ring: KeyRing | None) -> It
             yield "credentials_invalid", ", ".join(unusable)
     except CredentialsError as error:
         yield error.code, error.message
+
+
+def _opened(stored: StoredCredentials, ring: KeyRing | None) -> SecureCredentials | None:
+    try:
+        return None if ring is None else stored.open(ring)
+    except CredentialsError:
+        return None

@@ -35,6 +35,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "Encrypt them: axisor-executor keys rotate. The users should renew these API keys.",
     ),
     "credentials_twice": ("Accounts whose credentials stand twice, and differ", "Remove the outdated spelling."),
+    "account_twice": (
+        "Accounts with the API key of another one: neither knows what is being done on the other",
+        "Keep one of each, and bind all automations to it.",
+    ),
     "automation_unbound": ("Automations without an account", "Run: axisor-executor migrate automations --all"),
     "account_missing": ("Automations bound to an account that is not there", "Bind them anew."),
     "account_foreign": ("Automations bound to another user's account", "Bind them anew."),
@@ -50,6 +54,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "action_without_execution": (
         "Actions of an execution that is not there",
         "Were executions deleted without their actions? Delete these too.",
+    ),
+    "execution_damaged": (
+        "Executions with a row that no worker writes: nothing takes them up any more, or their end has no time",
+        "To go on it needs the status queued, and NULL in wait_for, due_at, sent_at, finished_at; an end: finished_at.",
     ),
     "lease_of_nobody": (
         "Leases that ended more than an hour ago, of an execution that is over or an account that is not there",

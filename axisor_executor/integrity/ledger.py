@@ -8,6 +8,7 @@ from typing import Any
 from axisor_executor.integrity.findings import Findings
 from axisor_executor.recovery import ELECTION
 from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.executions import TERMINAL
 
 _HELD = """
 FROM axisor_actions a LEFT JOIN user_exchange_accounts u ON CAST(u.id AS TEXT) = a.account_id
@@ -23,13 +24,23 @@ WHERE l.account_id <> ? AND l.until < {later}
 AND (u.id IS NULL OR e.id IS NULL OR e.status NOT IN ('queued', 'running', 'waiting'))
 """
 _LEFT_OVER_SECONDS = 3600.0
+_LIVE = "'queued', 'running', 'waiting'"
+_OVER = ", ".join(f"'{status}'" for status in sorted(TERMINAL))
+# What no look of recovery finds (see `storage/leftover.py`), and what is over and has no time at which it was.
+_DAMAGED = f"""
+FROM axisor_executions WHERE status NOT IN ({_LIVE}, {_OVER})
+OR (status IN ({_LIVE}) AND finished_at IS NOT NULL) OR (status IN ({_OVER}) AND finished_at IS NULL)
+OR (status = 'running' AND account_id IS NULL AND started_at IS NULL) OR (status = 'waiting' AND due_at IS NULL)
+"""
 
 
 def look_at_ledger(found: Findings, storage: Storage) -> None:
-    """Look for held actions without account, actions without execution, and leases of nobody."""
+    """Look for held actions without account, actions without execution, damaged executions, and leases of nobody."""
     action = {"executionId": "a.execution_id", "seq": "a.seq", "action": "a.kind", "accountId": "a.account_id"}
     _note(found, storage, "held_without_account", _HELD, action)
     _note(found, storage, "action_without_execution", _ACTIONS, action)
+    execution = {"executionId": "id", "status": "status", "accountId": "account_id"}
+    _note(found, storage, "execution_damaged", _DAMAGED, execution)
     lease = {"accountId": "l.account_id", "executionId": "l.execution_id"}
     _note(found, storage, "lease_of_nobody", _LEASES, lease, ELECTION, -_LEFT_OVER_SECONDS)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from axisor_executor.automation import Lane
 from axisor_executor.limits.circuits import Circuit, Kind
@@ -22,6 +22,9 @@ from axisor_executor.shared import Shared
 LANES: tuple[Lane, Lane] = ("protect", "default")
 Waits = Mapping[Lane, float]
 """Seconds until each lane may probe."""
+# What a record of ours can hold, and what can be reckoned with: who can write to Redis may have written it.
+_Instant = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,9 @@ class Opening:
     subject: str
     changes_only: bool
     reason: str
-    since: float
-    probed_at: float
-    failed_probes: int = 0
+    since: _Instant
+    probed_at: _Instant
+    failed_probes: _Count = 0
     account_name: str | None = None
     fingerprint: str | None = None
     is_forbidden: bool = False
@@ -148,7 +151,7 @@ class Board:
         rows = self._shared.ask(lambda client: client.hgetall(self._hash))
         if rows is None:
             return None
-        return Reading(version, {one.name: one for row in rows.values() if (one := _read(row)) is not None})
+        return Reading(version, {one.name: one for name, row in rows.items() if (one := _read(name, row)) is not None})
 
     def doors(self, names: Iterable[str]) -> dict[str, dict[Lane, Door]] | None:
         """Return the gates of circuits."""
@@ -186,13 +189,19 @@ def _written(opening: Opening) -> str:
     return json.dumps(asdict(opening))
 
 
-def _read(row: bytes) -> Opening | None:
-    """Return a record; one that can't be read (another version's, somebody's own) holds no call back."""
+def _read(name: bytes, row: bytes) -> Opening | None:
+    """Return a record; one that can't be read (another version's, somebody's own) holds no call back.
+
+    Nor does one that stands under another's name: who probes, closes or resets it would not find it there.
+    """
     try:
-        return _OPENING.validate_json(row)
+        opening = _OPENING.validate_json(row)
     except ValidationError:
+        opening = None
+    if opening is None or opening.name != _text(name):
         say.debug("A breaker's record in Redis can't be read")
         return None
+    return opening
 
 
 def _milliseconds(waits: Waits) -> list[int]:
@@ -200,4 +209,4 @@ def _milliseconds(waits: Waits) -> list[int]:
 
 
 def _text(value: bytes | None) -> str:
-    return "" if value is None else value.decode()
+    return "" if value is None else value.decode(errors="replace")

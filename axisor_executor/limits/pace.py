@@ -81,13 +81,17 @@ class Calls:
 
         ``place`` is that of an earlier answer; what is granted has been counted.
         """
+        self._put_right(now)
+        if place > now + LONGEST_WAIT:
+            place = 0
         if lane == "protect":
             self.guarded_until = now + GUARDED
         turn = max(self._free(pace, lane, now), place)
         if not place and self._is_held(lane, now):
             turn = max(turn, self.places[lane] + pace.spacing)
         if turn <= now:
-            self.sent = [(now, lane), *self.sent[: pace.count - 1]]
+            sent = [(now, lane), *self.sent[: pace.count - 1]]
+            self.sent = [(at, other) for at, other in sent if at + pace.window > now]
             if self.places[lane] <= place:
                 self.places[lane] = 0
             return Turn(0, 0)
@@ -99,7 +103,22 @@ class Calls:
 
     def slow_down(self, now: int, duration: int) -> None:
         """Let nothing go for ``duration``, or as long as was said before."""
+        self._put_right(now)
         self.quiet_until = max(self.quiet_until, now + min(duration, LONGEST_SLOW_DOWN))
+
+    def _put_right(self, now: int) -> None:
+        """Keep no time that is further ahead than any can be: where the clock was set back, all would wait for it.
+
+        What is over is forgotten, lest it be ahead again then.
+        """
+        for lane in self.places:
+            if not now - GRACE < self.places[lane] <= now + LONGEST_WAIT:
+                self.places[lane] = 0
+            if not now - GRACE < self.told[lane] <= now + LONGEST_SLOW_DOWN + HORIZON:
+                self.told[lane] = 0
+        self.quiet_until = min(self.quiet_until, now + LONGEST_SLOW_DOWN) if self.quiet_until > now - GRACE else 0
+        self.guarded_until = min(self.guarded_until, now + GUARDED)
+        self.sent = [(min(at, now), lane) for at, lane in self.sent]
 
     def _free(self, pace: Pace, lane: Lane, now: int) -> int:
         free = max(now, self.quiet_until)

@@ -20,9 +20,11 @@ local now = time[1] * 1000000 + time[2]
 """
 
 # The state is a flat list: places (protect, default), told (the same), quiet until, guarded until, and then the calls
-# of the last window, newest first, those of the lane `protect` as negative times. Times from the future are those of a
-# clock that was set back since. What is not such a list (another version's) is overwritten: an error here would count
-# as a Redis that is away, and everything else that is shared with it.
+# of the last window, newest first, those of the lane `protect` as negative times. Times that are further ahead than
+# any can be are those of a clock that was set back since; they are put right in the state, or they would be as far
+# ahead at the next ask. (What is over is forgotten, lest it be ahead again then.) What is not such a list (another
+# version's) is overwritten: an error here would count as a Redis that is away, and everything else that is shared
+# with it.
 BODY: Final = f"""
 local GRACE, HORIZON, GUARDED = {GRACE}, {HORIZON}, {GUARDED}
 local LONGEST_SLOW_DOWN, LONGEST_WAIT = {LONGEST_SLOW_DOWN}, {LONGEST_WAIT}
@@ -34,13 +36,19 @@ local wait, place, slow_down = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(AR
 
 local is_ours, state = pcall(cmsgpack.unpack, redis.pcall('GET', KEYS[1]))
 is_ours = is_ours and type(state) == 'table' and #state >= SENT
-for i = 1, is_ours and #state or 0 do is_ours = is_ours and type(state[i]) == 'number' end
+for i = 1, is_ours and #state or 0 do is_ours = is_ours and type(state[i]) == 'number' and state[i] == state[i] end
 if not is_ours then state = {{0, 0, 0, 0, 0, 0}} end
+for i = PROTECT, QUIET do
+    if state[i] + GRACE <= now then state[i] = 0 end
+end
 for i = PROTECT, DEFAULT do
     if state[i] > now + LONGEST_WAIT then state[i] = 0 end
+    if state[TOLD + i] > now + LONGEST_SLOW_DOWN + HORIZON then state[TOLD + i] = 0 end
 end
 state[QUIET] = min(state[QUIET], now + LONGEST_SLOW_DOWN)
 state[GUARD] = min(state[GUARD], now + GUARDED)
+for i = SENT + 1, #state do state[i] = max(-now, min(state[i], now)) end
+if place > now + LONGEST_WAIT then place = 0 end
 
 local function keep()
     local needed = max(now + window, state[QUIET], state[GUARD], state[1] + GRACE, state[2] + GRACE, state[3], state[4])
@@ -64,7 +72,7 @@ else
 end
 for i = 1, #state - SENT do
     local signed = state[SENT + i]
-    local at = min(abs(signed), now)
+    local at = abs(signed)
     if i == count then turn = max(turn, at + window) end
     if (signed < 0) == (lane == PROTECT) then
         own = own + 1

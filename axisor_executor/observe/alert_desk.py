@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
 from axisor_executor.observe import metrics, tracing
 from axisor_executor.observe.alerts import ALWAYS_TOLD, Alert
 from axisor_executor.observe.cooldowns import Cooldowns
@@ -19,6 +21,9 @@ MOST_PENDING = 1_000
 MOST_CRITICAL = 10_000
 """How many alerts wait at most to be looked at: critical ones have room where others have none."""
 MOST_RECENT = 200
+_OBJECT = TypeAdapter(dict[str, JsonValue])
+_NAMES = Alert("test", "info", "").as_dict().keys()
+_TEXTS = ("kind", "severity", "message", "raisedAt")
 
 
 class AlertDesk:
@@ -116,8 +121,18 @@ class AlertDesk:
 
 def recent(shared: Shared, count: int = 50) -> list[dict[str, Any]]:
     """Return the alerts of all processes that were told last, newest first; none while Redis is away."""
-    found = shared.ask(lambda client: client.lrange(shared.key("alerts", "recent"), 0, count - 1))
-    return [json.loads(one) for one in found or ()]
+    found = shared.ask(lambda client: client.lrange(shared.key("alerts", "recent"), 0, MOST_RECENT - 1))
+    return [alert for one in found or () if (alert := _recalled(one)) is not None][:count]
+
+
+def _recalled(text: bytes) -> dict[str, Any] | None:
+    """Return an alert that was remembered; ``None`` for what is none of ours."""
+    try:
+        found = _OBJECT.validate_json(text)
+    except ValidationError:
+        return None
+    is_ours = found.keys() >= _NAMES and all(isinstance(found[name], str) for name in _TEXTS)
+    return found if is_ours else None
 
 
 def _remember(shared: Shared, alert: Alert) -> None:

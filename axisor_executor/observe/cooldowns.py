@@ -9,11 +9,23 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import redis
+
+from axisor_executor.redis_script import Script
 from axisor_executor.shared import Shared
 
 MOST_REMEMBERED = 10_000
 COUNT_SECONDS = 86_400
 """How long it is remembered how often something was held back."""
+
+# A time that has no end, or a later one than it was given, is none of ours (or Redis' clock was set back since): it
+# would silence an alert for good.
+_BEGIN = Script("""
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left <= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+return 1
+""")
 
 
 class Cooldowns:
@@ -34,7 +46,7 @@ class Cooldowns:
     def begin(self, name: str, seconds: float) -> bool:
         """Begin the time of ``name``; return whether it had not begun yet, in any process."""
         key, milliseconds = self._key(name), max(round(seconds * 1000), 1)
-        is_first = self._shared.ask(lambda client: bool(client.set(key, "1", nx=True, px=milliseconds)))
+        is_first = self._shared.ask(lambda client: bool(_BEGIN.run(client, (key,), milliseconds)))
         if is_first is None:
             with self._lock:
                 is_first = self._until.get(name, 0.0) <= self._clock()
@@ -63,7 +75,10 @@ class Cooldowns:
             with client.pipeline() as commands:
                 commands.incrby(key, count)
                 commands.expire(key, COUNT_SECONDS)
-                commands.execute()
+                try:
+                    commands.execute()
+                except redis.ResponseError:  # no number, or one that is too large: not ours, and in the way for good
+                    client.set(key, count, ex=COUNT_SECONDS)
             return True
 
         if self._shared.ask(add) is None:
@@ -74,9 +89,9 @@ class Cooldowns:
     def held_back(self, name: str) -> int:
         """Return how often ``name`` was held back since this was last asked, in all processes."""
         key = self._key(name, "held")
-        elsewhere = self._shared.ask(lambda client: int(client.getdel(key) or 0))
+        elsewhere = _count(self._shared.ask(lambda client: client.getdel(key)))
         with self._lock:
-            return (elsewhere or 0) + self._held.pop(name, 0)
+            return elsewhere + self._held.pop(name, 0)
 
     def _remember(self, name: str, seconds: float) -> None:
         now = self._clock()
@@ -90,3 +105,11 @@ class Cooldowns:
     def _key(self, name: str, *more: str) -> str:
         # Names hold what others chose (ids of rows): a digest is short, whatever they are.
         return self._shared.key("alerts", hashlib.sha256(name.encode()).hexdigest()[:32], *more)
+
+
+def _count(text: bytes | None) -> int:
+    """Return a count that stands in Redis; what can be none of ours is not worth losing an alert for."""
+    try:
+        return max(int(text or 0), 0)
+    except ValueError:
+        return 0

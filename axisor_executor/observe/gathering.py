@@ -187,6 +187,37 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
         self.stream.flush()
 
 
+class BesideHandler(logging.Handler):
+    """Puts the lines of another logger, in a form of its own, down with those of a :class:`GatheringHandler`.
+
+    Two that write to one pipe by themselves could both find room for one portion, and one of them would wait.
+    """
+
+    def __init__(self, gathering: GatheringHandler) -> None:
+        super().__init__()
+        self._gathering = gathering
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001  as there
+            self.handleError(record)
+            return
+        self._gathering.put(line, record.levelno)
+
+
+def beside(gathering: GatheringHandler, logger: logging.Logger) -> None:
+    """Put a :class:`BesideHandler` in the place of each of a logger's plain handlers for the same stream."""
+    for place, old in enumerate(logger.handlers):
+        if type(old) is logging.StreamHandler and old.stream is gathering.stream:
+            new = BesideHandler(gathering)
+            new.setFormatter(old.formatter)
+            new.setLevel(old.level)
+            for one in old.filters:
+                new.addFilter(one)
+            logger.handlers[place] = new
+
+
 def _has_room(stream: TextIO, seconds: float) -> bool:
     """Whether a stream takes a portion without waiting, within ``seconds``."""
     try:

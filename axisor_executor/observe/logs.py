@@ -18,17 +18,31 @@ from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TextIO
 
-from axisor_executor.observe.gathering import GatheringHandler
+from axisor_executor.observe.gathering import GatheringHandler, beside
 
 ROOT = "axisor_executor"
 JOINERS = "\u200d\ufe0f"  # they hold emoji together
 RUNS = "axisor_executor.runs"
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "mark"}
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _debugged: ContextVar[bool] = ContextVar("axisor_debugged", default=False)
 _about: ContextVar[Mapping[str, str]] = ContextVar("axisor_about", default={})  # noqa: B039  it is never changed
 _configured: dict[str, Any] = {"levels": (), "debug_runs": 0.0, "alone": None}
+
+
+def printable_json(text: str) -> str:
+    """Return JSON on one line with what can't be printed escaped: a name in it must not steer a terminal.
+
+    Letters of all scripts stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in JOINERS else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _encode(fields: Any) -> str:
+    return printable_json(_json(fields))
 
 
 class Lines:
@@ -287,6 +301,17 @@ def configure(
         logging.getLogger(name).setLevel(own.upper())
     alone = _Alone(handler, form) if isinstance(handler, GatheringHandler) else None
     _configured.update(levels=tuple(levels or ()), debug_runs=debug_runs, alone=alone)
+
+
+def gather_others() -> None:
+    """Have what others say to the stream of our lines written with ours: neither then waits for who reads it.
+
+    Dramatiq logs from its signal handler before it stops anything. With its own handler, a reader that has stalled
+    would hold up whoever says a word, hence keep a worker from stopping. Only for a process that is ours.
+    """
+    for handler in logging.getLogger(ROOT).handlers:
+        if isinstance(handler, GatheringHandler):
+            beside(handler, logging.getLogger())
 
 
 def stop_gathering() -> None:

@@ -43,7 +43,7 @@ def judge_trade(
     dead = request.is_dead(seen.server_time)
     match action:
         case OpenPosition():
-            return _judge_open(seen, dead=dead)
+            return _judge_open(action, seen, request, dead=dead)
         case ClosePosition():
             return _judge_close(baseline, seen, request, dead=dead)
         case CancelOrder():
@@ -65,13 +65,27 @@ def _gone(dead: bool) -> Verdict:
     return Verdict("uncertain", "the trade is in none of the exchange's lists any more")
 
 
-def _judge_open(seen: Observation, *, dead: bool) -> Verdict:
+def _judge_open(action: OpenPosition, seen: Observation, request: SignedRequest, *, dead: bool) -> Verdict:
     if len(seen.matches) > 1:
         ids = ", ".join(trade.id for trade in seen.matches)
         return Verdict("uncertain", f"more than one trade carries our client id: {ids}")
     if seen.matches:
         return Verdict("executed", "a trade carries our client id", seen.matches[0])
+    alike = [trade.id for trade in seen.nameless if _may_be(action, trade, request)]
+    if alike:
+        why = f"no trade carries our client id, but without any there is one like ours: {', '.join(alike)}"
+        return Verdict("uncertain" if dead else "unknown", why)
     return nothing_yet(dead, seen, "no trade carries our client id")
+
+
+def _may_be(action: OpenPosition, trade: Trade, request: SignedRequest) -> bool:
+    """Whether a trade may be ours, though the exchange shows no client id of it: it need not show what it keeps.
+
+    Only what stays as it was asked for is compared: margin that is added changes the leverage, and anybody the levels.
+    """
+    is_like = (trade.type, trade.side, trade.quantity) == (action.type, action.side, action.quantity)
+    at = trade.created_at
+    return is_like and at >= request.signed_at - request.tolerance and not request.is_dead(at)
 
 
 def _judge_close(baseline: Mapping[str, Any], seen: Observation, request: SignedRequest, *, dead: bool) -> Verdict:

@@ -27,10 +27,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the exchange shows: its clock, and what the action was about.
+    """What the exchange shows, and of which instant by its clock the oldest of that is (``server_time``).
 
-    Of an isolated trade: the target in whatever state, and every trade with our client id. Of the cross position: the
-    position, and its orders that are open or were filled since the request was signed.
+    Of an isolated trade: the target in whatever state, every trade with our client id (``matches``), and those that
+    show none (``nameless``). Of the cross position: the position, and its orders that are open or were filled since
+    the request was signed.
 
     ``complete`` is false where a list was too long to be searched to the end.
     """
@@ -38,6 +39,7 @@ class Observation:
     server_time: datetime
     trade: Trade | None = None
     matches: tuple[Trade, ...] = ()
+    nameless: tuple[Trade, ...] = ()
     position: CrossPosition | None = None
     orders: tuple[CrossOrder, ...] = ()
     complete: bool = True
@@ -71,9 +73,14 @@ class SignedRequest:
         """Return whether it can't have had an effect yet at an instant: the exchange would have refused it then."""
         return at < self.signed_at - max(timedelta(seconds=self.window), self.tolerance)
 
+    @property
+    def lives_until(self) -> datetime:
+        """The last instant at which it can have its effect."""
+        return self.signed_at + timedelta(seconds=self.window + self.margin)
+
     def is_dead(self, at: datetime) -> bool:
         """Return whether it can't have an effect any more at an instant."""
-        return at > self.signed_at + timedelta(seconds=self.window + self.margin)
+        return at > self.lives_until
 
 
 def nothing_yet(dead: bool, seen: Observation, why: str) -> Verdict:

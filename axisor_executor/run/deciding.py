@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import decimal
+import os
 import threading
 import time
 from collections import defaultdict
@@ -138,11 +139,25 @@ def told(plugin: str, what: str, call: Callable[[], T], is_ours: Callable[[BaseE
     # Of its own: the caller's would be shared with the plugin, its precision with every sum of the core's after it.
     with decimal.localcontext(decimal.Context()):
         try:
-            return call()
+            return _in_one_process(call)
         except BaseException as error:
             if is_ours(error):
                 raise
             raise _plain(plugin, what, error) from None
+
+
+def _in_one_process(call: Callable[[], T]) -> T:
+    """Return what ``call`` returns, to the process that makes it.
+
+    A child that it forks ends where it comes back, whatever it comes back with: it has this one thread of the worker's
+    and copies of its locks and connections, and would wait for work for good.
+    """
+    process = os.getpid()
+    try:
+        return call()
+    finally:
+        if os.getpid() != process:
+            os._exit(1)
 
 
 def _plain(plugin: str, what: str, error: BaseException) -> AxisorError:

@@ -36,9 +36,9 @@ class GroupOutcome:
     """Whether an end of the execution has told all of it already, before a person had it tried again."""
 
     @property
-    def key(self) -> str:
-        """What tells groups of one execution apart, whatever the plan's version: the trade, or the entry."""
-        return self.group.trade_id or ""
+    def about(self) -> frozenset[str]:
+        """What tells groups of one execution apart, whatever the plan's version: the trades, and the entry."""
+        return self.group.about
 
     @property
     def touched(self) -> bool:
@@ -107,24 +107,45 @@ def merge(older: Sequence[GroupOutcome], newer: Sequence[GroupOutcome]) -> list[
     """Return the groups of all versions: what an older plan touched stays, and what the newer does not decide on."""
     if not older:
         return list(newer)
-    decided = {outcome.key for outcome in newer}
-    kept = {outcome.key: outcome for outcome in older if outcome.touched or outcome.key not in decided}
-    return [*kept.values(), *(outcome for outcome in newer if outcome.key not in kept)]
+    decided = about(newer)
+    kept: list[GroupOutcome] = []
+    seen: set[str] = set()
+    for outcome in older:
+        if outcome.touched or decided.isdisjoint(outcome.about):
+            if not seen.isdisjoint(outcome.about):
+                kept = [one for one in kept if one.touched or one.about.isdisjoint(outcome.about)]
+            kept.append(outcome)
+            seen |= outcome.about
+    over = about(kept)
+    return [*kept, *(outcome for outcome in newer if over.isdisjoint(outcome.about))]
+
+
+def about(groups: Iterable[Group | GroupOutcome]) -> frozenset[str]:
+    """Return what any of the groups is about."""
+    return frozenset(key for group in groups for key in group.about)
 
 
 def lost_of(outcomes: Iterable[GroupOutcome]) -> Counter[str]:
-    """Return how many requests for each group were proven never to have been carried out, since a person's retry."""
-    return Counter(outcome.key for outcome in outcomes if outcome.proven_not_executed and not outcome.is_told)
+    """Return how many requests for each trade were proven never to have been carried out, since a person's retry.
+
+    Those for an entry are under ``""``; what a group is about is counted with its first request.
+    """
+    lost = (outcome for outcome in outcomes if outcome.proven_not_executed and not outcome.is_told)
+    return Counter(key for outcome in lost for key in outcome.about)
 
 
 def without(storage: Storage, account_id: str, decision: Act, kept: Sequence[GroupOutcome]) -> Act:
-    """Leave out of a decision what is kept of earlier ones; what replaced a trade counts as that trade."""
+    """Leave out of a decision what is kept of earlier ones; what replaced a trade counts as that trade.
+
+    A group goes by what its actions are about, whatever it calls itself, and as a whole: of one that is about several
+    trades, nobody can tell what would be done twice.
+    """
     if not kept:
         return decision
-    keys = {outcome.key for outcome in kept} | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
-    now = lineage.ancestors(storage, account_id, {group.trade_id for group in decision.groups if group.trade_id})
+    keys = about(kept) | {outcome.new_trade_id for outcome in kept if outcome.new_trade_id}
+    now = lineage.ancestors(storage, account_id, about(decision.groups) - {""})
     over = keys | {now[key] for key in keys if key in now}
-    return replace(decision, groups=tuple(group for group in decision.groups if (group.trade_id or "") not in over))
+    return replace(decision, groups=tuple(group for group in decision.groups if over.isdisjoint(group.about)))
 
 
 def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerAction]) -> list[GroupOutcome]:
@@ -153,9 +174,9 @@ def older_outcomes(storage: Storage, run: Execution, ledger: Sequence[LedgerActi
 def _goes_on(storage: Storage, lost: GroupOutcome, plans: Mapping[int, Act]) -> bool:
     """Whether a later plan has the trade of a lost action under another id: what comes of that is to be told."""
     sent = lost.steps[0]
-    later = {group.trade_id for version, plan in plans.items() if version > sent.plan_version for group in plan.groups}
-    others = {trade_id for trade_id in later if trade_id not in (None, lost.key)}
-    return lost.key in lineage.ancestors(storage, sent.account_id, others)
+    later = about(group for version, plan in plans.items() if version > sent.plan_version for group in plan.groups)
+    others = later - lost.about - {""}
+    return not lost.about.isdisjoint(lineage.ancestors(storage, sent.account_id, others))
 
 
 def ledger_of(storage: Storage, run: Execution) -> list[LedgerAction]:

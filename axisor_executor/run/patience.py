@@ -31,9 +31,9 @@ def asked_for(error: AxisorError) -> float:
     return min(getattr(error, "retry_after", None) or 0.0, LONGEST_ASKED_SECONDS)
 
 
-def is_given_up(sent: LedgerAction) -> bool:
-    """Whether a request was sent so long ago that nobody will find out any more what became of it."""
-    return sent.sent_at is not None and datetime.now(UTC) - sent.sent_at > GIVE_UP_AFTER
+def is_given_up(sent: LedgerAction, now: Callable[[], datetime]) -> bool:
+    """Whether a request was sent so long ago, as :func:`is_past`, that nobody will find out what became of it."""
+    return sent.sent_at is not None and is_past(sent.sent_at + GIVE_UP_AFTER, now)
 
 
 class Patience:

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from axisor_executor import errors
@@ -70,10 +70,13 @@ def plain_decision(decision: object) -> Act | Wait:
     if not isinstance(decision, (Act, Wait)):
         raise Junk(f"returned {type(decision).__name__}, not a decision")
     plain = made_anew(decision) or through_json(decision)
-    problem = _problem(plain) if isinstance(plain, Act) else None
+    if isinstance(plain, Wait):
+        return plain
+    act = _named(plain)
+    problem = _problem(act)
     if problem is not None:
         raise Junk(f"returned {problem}")
-    return plain
+    return act
 
 
 def through_json(decision: Act | Wait) -> Act | Wait:
@@ -195,7 +198,7 @@ def _problem(act: Act) -> str | None:
         problem = _problem_of(group)
         if problem is not None:
             return problem
-    keys = [group.trade_id or "" for group in act.groups if group.actions]
+    keys = [key for group in act.groups if group.actions for key in group.about]
     if len(set(keys)) < len(keys):
         return "two groups for one trade (or two for entries); put their actions into one group"
     return None
@@ -215,7 +218,26 @@ def _problem_of(group: Group) -> str | None:
         replaces = action.replaces if isinstance(action, OpenPosition) else None
         if replaces is not None and not (isinstance(before, ClosePosition) and before.trade_id == replaces):
             return f"a replacement of {replaces} that it does not close in the step before"
+    if group.actions and group.trade_id is not None and group.trade_id not in group.about:
+        return (
+            f"a group with the trade_id {_shown(group.trade_id)}, which none of its actions is about;"
+            " give it that of a trade that they change, or none"
+        )
     return None
+
+
+def _named(act: Act) -> Act:
+    """Give groups that don't say theirs the trade of their first action on one, as :func:`~axisor_executor.act` does.
+
+    Nothing is told apart by it, but what is shown, cooled down and sent under an id of its own goes by it.
+    """
+    groups = tuple([_named_after_its_trade(group) for group in act.groups])
+    return act if groups == act.groups else replace(act, groups=groups)
+
+
+def _named_after_its_trade(group: Group) -> Group:
+    target = next((action.target for action in group.actions if action.target), None)
+    return group if group.trade_id is not None or target is None else replace(group, trade_id=target)
 
 
 def _is_name(value: object) -> bool:

@@ -70,7 +70,7 @@ class LiveReads:
 
     def running(self) -> Sequence[Trade]:
         """Return the running trades; anew when the open orders were read meanwhile, of which one may run by now."""
-        trades: Sequence[Trade] = self._once("running", lambda: self._client.running_trades().value)
+        trades: Sequence[Trade] = self._once("running", lambda: _each_once(self._client.running_trades().value))
         return trades
 
     def open_orders(self) -> Sequence[Trade]:
@@ -78,7 +78,7 @@ class LiveReads:
         if "open" not in self._kept:
             for trade in self._kept.pop("running", ()):  # in a trade's own order, or one that is filled now is missed
                 self.saw(trade)
-        trades: Sequence[Trade] = self._once("open", lambda: self._client.open_trades().value)
+        trades: Sequence[Trade] = self._once("open", lambda: _each_once(self._client.open_trades().value))
         return trades
 
     def finished(self, trade_id: str) -> Trade | None:
@@ -235,6 +235,21 @@ def search(
         if cursor is None or (found and stop_early):
             return found, True
     return found, False
+
+
+def _each_once(listed: Sequence[Trade]) -> Sequence[Trade]:
+    """Return a list of trades each of which stands there once; which of two that differ is true, nobody can tell.
+
+    Raises:
+        StaleData: it shows a trade in two ways (``trades_contradict``).
+    """
+    trades = {trade.id: trade for trade in listed}
+    if len(trades) == len(listed):
+        return listed
+    for trade in listed:
+        if trade != trades[trade.id]:
+            raise StaleData(f"the exchange shows trade {trade.id} twice, in two ways", code="trades_contradict")
+    return tuple(trades.values())
 
 
 def shown(found: Trade | CrossOrder | CrossPosition) -> dict[str, Any]:

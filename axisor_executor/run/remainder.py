@@ -44,7 +44,7 @@ def judge(
         return None
     # Two reduces of a trade, both of whose closes are not known, would wait for each other.
     owing = lineage.unresolved(storage, sent.account_id, trade.id, but=sent.execution_id, for_certain=not is_level)
-    if owing is not None and verdict.outcome == "executed" and is_given_up(sent):
+    if owing is not None and verdict.outcome == "executed" and is_given_up(sent, storage.now):
         return None  # it did take effect; what the other one makes of it may never be known
     if owing is not None:
         return Verdict("unknown", f"what execution {owing} makes of the trade's remainder is not known yet", trade)

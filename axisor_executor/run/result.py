@@ -152,7 +152,7 @@ def _overall(outcomes: Sequence[GroupOutcome]) -> Status:
 
 
 def _nested(plan: Act, outcome: GroupOutcome) -> dict[str, Any]:
-    nested = {**jsonable(plan.facts), **jsonable(outcome.group.facts), **outcome.facts}
+    nested = _with_outcome({**jsonable(plan.facts), **jsonable(outcome.group.facts)}, outcome)
     for step in outcome.steps:
         if isinstance(step.action, OpenPosition) and step.status == "confirmed":
             if step.action.type == "limit":
@@ -166,6 +166,12 @@ def _nested(plan: Act, outcome: GroupOutcome) -> dict[str, Any]:
     return _with_dropped(nested, outcome)
 
 
+def _with_outcome(decided: Mapping[str, Any], outcome: GroupOutcome) -> dict[str, Any]:
+    """Return the facts of a decision with those of its outcome: of a trade that was over, nothing was taken or left."""
+    gone = ("reducedQuantity", "remainingQuantity") if outcome.facts.get("alreadyClosed") else ()
+    return {**decided, **{name: 0 for name in gone if name in decided}, **outcome.facts}
+
+
 def _with(own: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the core says, then the facts: none of them takes its place."""
     return {**own, **facts, **own}
@@ -173,7 +179,7 @@ def _with(own: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _listed(outcome: GroupOutcome) -> dict[str, Any]:
     own = {"tradeId": outcome.group.trade_id, "status": outcome.status, "action": outcome.group.action}
-    listed = _with(own, {**jsonable(outcome.group.facts), **outcome.facts})
+    listed = _with(own, _with_outcome(jsonable(outcome.group.facts), outcome))
     if outcome.is_dry_run:
         listed["dryRun"] = True
     if outcome.new_trade_id:

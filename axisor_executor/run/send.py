@@ -53,7 +53,14 @@ OLDEST_READ_SECONDS = 1.5
 LATEST_SECONDS = 2.0
 """How long after its commit a request may still leave; a pause waits for the signature's window, far longer."""
 
+_NOT_LET_IN = (401, 403)
+_BAD_REQUEST = 400
+
 ALREADY_CLOSED = {"code": "already_closed", "message": "the trade was closed already"}
+
+
+class _ProtectionRefused(Exception):
+    """A reopen with a stop loss or take profit was refused: definitely not carried out, and planned again."""
 
 
 class Sender:
@@ -88,7 +95,8 @@ class Sender:
 
         Raises:
             Refused, NotFound, Rejected, CredentialsError: what is read forbids it, or can't be read with these keys;
-                nothing was sent (status ``planned`` still).
+                nothing was sent (status ``planned`` still). Or the exchange does not let these keys take a step that is
+                owed since one before it: no answer to the step itself (``planned`` again).
             Throttled, CircuitOpen: held back, nothing was sent (status ``planned`` still).
             Unavailable: definitely not processed (status ``planned`` again).
             OutcomeUnknown: nobody knows (status ``unknown``).
@@ -100,8 +108,11 @@ class Sender:
         acting.gate.enter(mutating=True)  # before the timestamp is chosen: what is signed never waits
         try:
             return self._carry_out(run, planned, decided, acting, plan)
+        except _ProtectionRefused:
+            pass
         finally:
             acting.gate.withdraw(mutating=True)  # a probe of which nothing was sent is left to others
+        return self.send(run, planned, _less_protected(decided), acting, plan)
 
     def _carry_out(
         self, run: Execution, planned: LedgerAction, decided: Action, acting: Acting, plan: Plan | None
@@ -158,6 +169,13 @@ class Sender:
             actions.settle(self.storage, ready, "unknown", error=error.as_dict())
             raise
         except Rejected as error:
+            if ready.step_index > 0 and error.status in _NOT_LET_IN:
+                actions.unsend(self.storage, ready, error.as_dict())
+                raise
+            if _is_protected_reopen(ready.action) and error.status == _BAD_REQUEST:
+                # The exchange judges its levels at a price that was not known here: better none than no position.
+                actions.unsend(self.storage, ready, error.as_dict())
+                raise _ProtectionRefused from None
             closed = _closed_meanwhile(ready.action, acting)
             if closed is not None:
                 actions.settle(self.storage, ready, "superseded", answer=shown(closed), error=ALREADY_CLOSED)
@@ -211,9 +229,11 @@ class Sender:
             raise error
 
     def _check_clock(self, client: ExchangeClient) -> None:
-        if getattr(client, "last_skew_seconds", 0.0) is None:
-            client.account()  # a clock that was never compared proves nothing; any answer compares it
-        skew = getattr(client, "last_skew_seconds", None)
+        skew = getattr(client, "last_skew_seconds", 0.0)
+        if skew is None or abs(skew) > self.max_skew_seconds:
+            # A clock that was never compared proves nothing; one answer that is off may be another account's.
+            client.account()
+            skew = getattr(client, "last_skew_seconds", None)
         if skew is not None and abs(skew) > self.max_skew_seconds:
             raise Unavailable(
                 f"this machine's clock is off by {skew:+.1f} s against the exchange's "
@@ -280,6 +300,18 @@ def prepare_reopen(action: OpenPosition, price: Decimal) -> OpenPosition:
     ):
         stoploss = None
     return dataclasses.replace(action, stoploss=stoploss, takeprofit=takeprofit)
+
+
+def _is_protected_reopen(action: Action) -> bool:
+    if not isinstance(action, OpenPosition) or action.replaces is None:
+        return False
+    return action.stoploss is not None or action.takeprofit is not None
+
+
+def _less_protected(action: Action) -> OpenPosition:
+    """Return it without its take profit or, if it has none, without its stop loss: the exchange does not say which."""
+    assert isinstance(action, OpenPosition)
+    return dataclasses.replace(action, takeprofit=None, stoploss=action.stoploss if action.takeprofit else None)
 
 
 def call(

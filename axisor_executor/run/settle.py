@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from axisor_executor.automation import CloseCrossPosition, ClosePosition, OpenPosition
 from axisor_executor.automation.actions import CrossAction
 from axisor_executor.errors import AxisorError, CircuitOpen, OutcomeUnknown, StorageError, Throttled, Unavailable
 from axisor_executor.exchange.base import Answer, CrossOrder, ExchangeClient, Trade
+from axisor_executor.exchange.failures import UNREADABLE
 from axisor_executor.observe.logs import say
 from axisor_executor.reconcile import Observation, Outcome, SignedRequest, Verdict, judge
 from axisor_executor.run import remainder
 from axisor_executor.run.acting import Accounts, Acting
 from axisor_executor.run.flow import Suspend, held_back
-from axisor_executor.run.patience import FIRST_LOOK_SECONDS, GIVE_UP_AFTER, asked_for, is_given_up
+from axisor_executor.run.patience import FIRST_LOOK_SECONDS, GIVE_UP_AFTER, asked_for, is_given_up, is_past
 from axisor_executor.run.reads import search, shown
 from axisor_executor.storage import accounts, actions, executions, history
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.connection import BROKEN, Storage
 from axisor_executor.storage.executions import Execution
+
+T = TypeVar("T")
 
 SLOWEST_LOOK_SECONDS = 60.0
 _LOOK_BACK = timedelta(minutes=2)  # how far before the signed instant a history is searched: clocks differ
@@ -50,7 +54,8 @@ class Settler:
                 if not self._settle_one(run, sent):
                     pending.append(sent)
             except Unavailable as error:
-                unanswered = error
+                if error.code != UNREADABLE:  # that one was an answer, and passes by itself no sooner for being asked
+                    unanswered = error
                 pending.append(sent)
         if unanswered is not None:
             # Nothing was shown: this was no look, and the next one must not be later for it.
@@ -61,20 +66,20 @@ class Settler:
 
     def _until_dead(self, pending: list[LedgerAction]) -> float:
         """Seconds until the last of the requests is dead; a look then is worth more than one before."""
-        left = max(map(self._seconds_left, pending))
+        left = (max(map(self._dead_at, pending)) - datetime.now(UTC)).total_seconds()
         return left if left > 0 else SLOWEST_LOOK_SECONDS
 
-    def _seconds_left(self, sent: LedgerAction) -> float:
-        """Seconds until a request is dead, by this machine's clock, which proves nothing."""
-        dead_at = (sent.timestamp_ms or 0) / 1000 + self.window_seconds + self.margin_seconds + 1.0
-        return dead_at - datetime.now(UTC).timestamp()
+    def _dead_at(self, sent: LedgerAction) -> datetime:
+        """When a request is dead by the clock that it was signed by, which proves nothing."""
+        seconds = (sent.timestamp_ms or 0) / 1000 + self.window_seconds + self.margin_seconds + 1.0
+        return datetime.fromtimestamp(seconds, UTC)
 
     def _settle_one(self, run: Execution, sent: LedgerAction) -> bool:
         """Judge one action and commit it; return whether nothing more is to be found out."""
         try:
             verdict = self._judge(sent)
         except Unavailable as error:
-            if not is_given_up(sent):
+            if not is_given_up(sent, self.opener.storage.now):
                 raise
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         except (StorageError, *BROKEN):
@@ -83,9 +88,9 @@ class Settler:
             verdict = Verdict("unknown", f"the exchange could not be asked: {error}")
         except Exception as error:  # noqa: BLE001  what is wrong with one action must not keep others unsettled or owed
             say.crash(f"{sent.action.kind} on account {sent.account_id} can't be judged: {type(error).__name__}")
-            outcome: Outcome = "unknown" if self._seconds_left(sent) > 0 else "uncertain"
+            outcome: Outcome = "uncertain" if is_past(self._dead_at(sent), self.opener.storage.now) else "unknown"
             verdict = Verdict(outcome, f"it could not be judged: {type(error).__name__}")
-        if verdict.outcome == "unknown" and is_given_up(sent):
+        if verdict.outcome == "unknown" and is_given_up(sent, self.opener.storage.now):
             verdict = Verdict("uncertain", f"given up after {GIVE_UP_AFTER}: {verdict.reason}")
         say.info(
             f"Outcome of {sent.action.kind} on account {sent.account_id}: {verdict.outcome} ({verdict.reason})",
@@ -117,7 +122,44 @@ class Settler:
             margin=self.margin_seconds,
             max_skew=self.max_skew_seconds,
         )
-        return judge(sent.action, sent.baseline or {}, observe(sent, acting), request, client_id=sent.client_id)
+        seen = observe(sent, acting, self._borne_out)
+        return judge(sent.action, sent.baseline or {}, seen, request, client_id=sent.client_id)
+
+    def _borne_out(self, shown: datetime) -> datetime:
+        """Return the exchange's clock, as an answer that has just come shows it, as far as a second one bears it out.
+
+        A date that is wrong must not prove a request dead: where it is ahead of our clock and of the database's, those
+        are gone by, less what they may be ahead. One that is behind only proves too little.
+        """
+        max_skew = timedelta(seconds=self.max_skew_seconds)
+        ours = datetime.now(UTC)
+        if shown - ours <= max_skew:
+            return shown
+        database = self.opener.storage.now() - (datetime.now(UTC) - ours)  # as it was when the answer came
+        if shown - database <= max_skew:
+            return shown
+        ahead = (shown - max(ours, database)).total_seconds()
+        say.warning(f"The exchange's clock is {ahead:.0f} s ahead: by itself it proves no request dead")
+        return min(ours, database) - max_skew
+
+
+class _Answers:
+    """The answers of one look, which show the exchange as it was at :attr:`server_time` at least."""
+
+    def __init__(self, borne_out: Callable[[datetime], datetime]) -> None:
+        self._borne_out = borne_out
+        self._instants: list[datetime] = []
+
+    @property
+    def server_time(self) -> datetime:
+        """The exchange's clock at the oldest of the answers: a cache may have kept any of them."""
+        return min(self._instants)
+
+    def ask(self, read: Callable[..., Answer[T]], **asked: Any) -> Answer[T]:
+        """Return the answer to a call of the client."""
+        answer = read(**asked)
+        self._instants.append(self._borne_out(answer.server_time))
+        return answer
 
 
 def _commit(storage: Storage, run: Execution, sent: LedgerAction, verdict: Verdict) -> bool:
@@ -156,46 +198,60 @@ def _reject(
             actions.plan_again(storage, run, sent)
 
 
-def observe(sent: LedgerAction, acting: Acting) -> Observation:
+def observe(
+    sent: LedgerAction, acting: Acting, borne_out: Callable[[datetime], datetime] = lambda shown: shown
+) -> Observation:
     """Read what is needed to recognise the action's effect, in lifecycle order.
 
     A trade moves from open to running to closed or canceled; looking in that order can't miss one that moves
-    meanwhile. The clock is that of the first answer: everything read after it is at least as new.
+    meanwhile. The clock is that of the oldest answer: everything else is at least as new.
+
+    Args:
+        sent: the action.
+        acting: the account that it was sent for.
+        borne_out: returns the instant that an answer's own proves.
     """
+    client, answers = acting.client, _Answers(borne_out)
     if isinstance(sent.action, CrossAction):
-        return _observe_cross(sent, acting.client)
+        return _observe_cross(sent, client, answers)
     if isinstance(sent.action, OpenPosition):
-        server_time, found, complete = _find(sent, acting, lambda trade: trade.client_id == sent.client_id, all_of=True)
-        return Observation(server_time, matches=tuple(found), complete=complete)
+        found, complete = _find(
+            sent, client, answers, lambda trade: trade.client_id in (None, "", sent.client_id), all_of=True
+        )
+        return Observation(
+            answers.server_time,
+            matches=tuple(trade for trade in found if trade.client_id),
+            nameless=tuple(trade for trade in found if not trade.client_id),
+            complete=complete,
+        )
     target = sent.action.target
-    server_time, found, complete = _find(sent, acting, lambda trade: trade.id == target, all_of=False)
-    return Observation(server_time, trade=found[0] if found else None, complete=complete)
+    found, complete = _find(sent, client, answers, lambda trade: trade.id == target, all_of=False)
+    return Observation(answers.server_time, trade=found[0] if found else None, complete=complete)
 
 
-def _observe_cross(sent: LedgerAction, client: ExchangeClient) -> Observation:
+def _observe_cross(sent: LedgerAction, client: ExchangeClient, answers: _Answers) -> Observation:
     """Read the cross position and its orders since the request, so that the one explains the other.
 
     Raises:
         Unavailable: the position changed meanwhile; look again.
     """
-    before = client.cross_position()
-    orders = {order.id: order for order in client.cross_open_orders().value}
-    filled, complete = search(client.cross_filled_orders, lambda _: True, since=_since(sent), stop_early=False)
+    before = answers.ask(client.cross_position).value
+    orders = {order.id: order for order in answers.ask(client.cross_open_orders).value}
+    read = partial(answers.ask, client.cross_filled_orders)
+    filled, complete = search(read, lambda _: True, since=_since(sent), stop_early=False)
     orders.update({order.id: order for order in reversed(filled)})  # oldest first
-    position = client.cross_position().value
-    if position.quantity != before.value.quantity:
+    position = answers.ask(client.cross_position).value
+    if position.quantity != before.quantity:
         raise Unavailable("the cross position changed while its orders were read")
-    return Observation(before.server_time, position=position, orders=tuple(orders.values()), complete=complete)
+    return Observation(answers.server_time, position=position, orders=tuple(orders.values()), complete=complete)
 
 
 def _find(
-    sent: LedgerAction, acting: Acting, wanted: Callable[[Trade], bool], *, all_of: bool
-) -> tuple[datetime, list[Trade], bool]:
-    client: ExchangeClient = acting.client
-    first: Answer[tuple[Trade, ...]] = client.open_trades()
-    found = {trade.id: trade for trade in first.value if wanted(trade)}
+    sent: LedgerAction, client: ExchangeClient, answers: _Answers, wanted: Callable[[Trade], bool], *, all_of: bool
+) -> tuple[list[Trade], bool]:
+    found = {trade.id: trade for trade in answers.ask(client.open_trades).value if wanted(trade)}
     if not found or all_of:
-        found.update({trade.id: trade for trade in client.running_trades().value if wanted(trade)})
+        found.update({trade.id: trade for trade in answers.ask(client.running_trades).value if wanted(trade)})
     complete = True
     # A new trade can't be older than its request. An old one may be anywhere in the history, which shows the newest
     # first, and it is not documented whether its limits mean when a trade began or when it ended.
@@ -205,10 +261,10 @@ def _find(
     for read in (client.closed_trades, client.canceled_trades):
         if found and not all_of:
             break
-        trades, whole = search(read, wanted, since=since, stop_early=not all_of)
+        trades, whole = search(partial(answers.ask, read), wanted, since=since, stop_early=not all_of)
         found.update({trade.id: trade for trade in trades})
         complete = complete and whole
-    return first.server_time, list(found.values()), complete
+    return list(found.values()), complete
 
 
 def _since(sent: LedgerAction) -> datetime:

@@ -91,5 +91,6 @@ class Standing:
     def _is_undecided(self, outcome: GroupOutcome) -> bool:
         """Whether nothing of a group was sent, or what was sent is proven never to have been carried out."""
         if outcome.proven_not_executed:
-            return self._patience.may_decide_again(lost_of(self._all)[outcome.key])
+            lost = lost_of(self._all)
+            return self._patience.may_decide_again(max(lost[key] for key in outcome.about))
         return bool(outcome.group.actions) and not outcome.was_tried

@@ -75,6 +75,8 @@ def would_of(ask: Callable[[], Decision]) -> Would:
 def triggers(ask: Callable[[Decimal], Would], price: Decimal) -> Triggers:
     """Search outwards from ``price``: in steps of 0.25 percent up to half of it, then of 5 up to a tenth and tenfold.
 
+    Where that leads past the lowest or the highest price that there is, that one is asked at last.
+
     What happens only within a band that is narrower than these steps can be missed.
     """
     now = ask(price)
@@ -115,7 +117,8 @@ def _outwards(price: Decimal, *, up: bool) -> Iterator[Decimal]:
     last = price
     for factor in _factors(sign):
         step = (price * factor / PRICE_STEP).to_integral_value(ROUND_HALF_UP) * PRICE_STEP
-        if step != last and PRICE_STEP <= step <= arithmetic.MAX_PRICE:
+        step = min(max(step, PRICE_STEP), arithmetic.MAX_PRICE)  # a step may lead past the last price that there is
+        if (step > last) if up else (step < last):
             yield step
             last = step
 

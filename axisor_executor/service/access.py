@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from axisor_executor.errors import AxisorError, NotFound
+from axisor_executor.service.callers import caller_of
 from axisor_executor.storage.executions import Execution
 from axisor_executor.storage.tokens import Scope, Token
 
@@ -16,8 +17,7 @@ def may(scope: Scope) -> Callable[[Request], Awaitable[Token]]:
     """Return a dependency that lets tokens of this scope pass, and hands the token over."""
 
     async def caller(request: Request) -> Token:
-        token = request.scope["state"]["token"]
-        assert isinstance(token, Token)
+        token = caller_of(request.scope).token
         if scope not in token.scopes:
             raise _forbidden(f"this token lacks the scope {scope}")
         return token

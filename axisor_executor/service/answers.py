@@ -10,11 +10,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from axisor_executor.errors import AxisorError, NotFound
 
 _MOST_PROBLEMS = 10
 _LONGEST_NAME = 60
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Json(JSONResponse):
@@ -63,6 +65,13 @@ async def on_http(request: Request, error: Exception) -> Json:
             f"this path does not take {request.method[:_LONGEST_NAME]}", code="method_not_allowed", status=405
         )
         answer = failure(refused)
-        answer.headers.update(error.headers or {})
+        answer.headers["Allow"] = ", ".join(_allowed(request))
         return answer
     return failure(AxisorError("the request is refused", code="invalid_request", status=400))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that a path has, of all its routes: the framework knows those of the first alone."""
+    scopes = [{**request.scope, "method": method} for method in _METHODS]
+    routes = request.app.routes
+    return [one["method"] for one in scopes if any(route.matches(one)[0] is Match.FULL for route in routes)]

@@ -16,6 +16,7 @@ from axisor_executor.service.answers import Json, on_http, on_invalid
 from axisor_executor.service.console import login, pages
 from axisor_executor.service.console.kept import Kept
 from axisor_executor.service.gate import Gate
+from axisor_executor.service.parameters import refuse_repeated
 from axisor_executor.service.parts import Parts
 from axisor_executor.service.rates import Rates
 
@@ -25,12 +26,12 @@ _ERRORS = {
     403: "The token may not do this",
     404: "It is not there, or is another user's",
     405: "The path does not take this method",
-    409: "The idempotency key belongs to another job",
+    409: "The idempotency key belongs to another job, or somebody changed the switch meanwhile",
     413: "The body is too large",
     415: "The body is not announced as JSON",
     429: "Too many requests with this token",
     500: "A mistake of ours",
-    503: "The database is away",
+    503: "The database is away, or the process stops",
 }
 
 
@@ -51,8 +52,11 @@ def create_app(runtime: Runtime | None = None) -> FastAPI:
         redirect_slashes=False,
         default_response_class=Json,
         responses={status: {"model": shapes.ErrorAnswer, "description": text} for status, text in _ERRORS.items()},
-        # Only so that OpenAPI tells of it: the gate has asked for the token before.
-        dependencies=[Depends(HTTPBearer(auto_error=False, description="A token of `axisor-executor tokens create`"))],
+        dependencies=[
+            # Only so that OpenAPI tells of it: the gate has asked for the token before.
+            Depends(HTTPBearer(auto_error=False, description="A token of `axisor-executor tokens create`")),
+            Depends(refuse_repeated),
+        ],
     )
     app.state.parts = Parts(runtime)
     app.state.logins = Rates()

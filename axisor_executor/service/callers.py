@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from starlette.datastructures import URL, Headers
+from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from axisor_executor.errors import AxisorError
@@ -17,6 +17,8 @@ COOKIE = "axisor_session"
 CSRF_HEADER = "X-CSRF-Token"
 FORMS = frozenset({"/logout"})
 """Paths that take a plain form: its field ``csrf`` is checked there, where the body is read."""
+CALLER = "axisor_executor.caller"
+"""Where a request's scope has its :class:`Caller`: a key of our own, for ``state`` is a host application's."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -25,7 +27,14 @@ class Caller:
     """A valid token, and the session it was found by; ``None``: the request brought the token itself."""
 
     token: Token
-    session: str | None
+    session: str | None = field(repr=False)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Return who asks, as the gate has found out; not to be used on the paths that are open."""
+    caller = scope[CALLER]
+    assert isinstance(caller, Caller)
+    return caller
 
 
 def identify(storage: Storage, scope: Scope, path: str) -> Caller:
@@ -78,7 +87,8 @@ def check_origin(scope: Scope) -> None:
         is_own = site in ("same-origin", "none")
     else:
         origin = headers.get("origin")
-        is_own = origin is None or URL(origin).netloc == headers.get("host")
+        # An origin is all scheme and host. It is not parsed: this one comes from anybody, and may be none.
+        is_own = origin is None or origin.partition("://")[2] == headers.get("host")
     if not is_own:
         raise _wrong_origin()
 

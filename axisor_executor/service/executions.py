@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from axisor_executor import api, explain, interventions
-from axisor_executor.errors import NotFound, StorageError
+from axisor_executor.errors import InvalidJob, NotFound, StorageError
 from axisor_executor.intake import MAX_KEY
 from axisor_executor.jobs import Job, parse_job
 from axisor_executor.observe.logs import say
@@ -42,6 +43,13 @@ class Waits(BaseModel):
     wait: float = Field(default=0.0, ge=0, le=LONGEST_WAIT, description="Seconds to wait for the end")
 
 
+def _written(given: object) -> object:
+    """Refuse what is no date with a time, such as ``2027``: a bare number would be seconds since 1970."""
+    if not (isinstance(given, str) and re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", given)):
+        raise ValueError("must be an instant in ISO-8601 with a zone, such as 2026-01-15T12:30:05Z")
+    return given
+
+
 def _storable(moment: datetime) -> datetime:
     """Refuse years that a change of zone leads out of the calendar."""
     if not 1 < moment.year < 9999:
@@ -49,7 +57,7 @@ def _storable(moment: datetime) -> datetime:
     return moment
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_storable)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_storable)]
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Cursor = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 ExecutionId = Annotated[str, Path(max_length=200)]
@@ -87,7 +95,7 @@ async def execute(
         str | None,
         Header(
             description="The same key with the same job is the same execution",
-            json_schema_extra={"minLength": 1, "maxLength": MAX_KEY, "pattern": r"\S"},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_KEY, "pattern": r"^[\t -~]*[!-~][\t -~]*$"},
         ),
     ] = None,
 ) -> Response:
@@ -96,9 +104,12 @@ async def execute(
     Answers 202 with the execution's id, or with `wait` 200 with the result if it ends in that time.
     """
     job = parse_job(await read_object(request))
+    _check_header_key(request)
     taken = await run_in_threadpool(_take, parts, token, job, idempotency_key)
     if query.wait > 0 and not taken.is_over:
-        await parts.waiting.for_end(lambda: parts.storage, taken.id, query.wait)
+        await parts.waiting.for_end(
+            lambda: parts.storage, taken.id, query.wait, receive=request.receive, whose=token.id
+        )
         taken = await run_in_threadpool(_get, parts, taken)
     answer = Json(api.shown(taken), status_code=200 if query.wait > 0 and taken.is_over else 202)
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}{ROOT}/{taken.id}"
@@ -148,7 +159,7 @@ def retry_execution(execution_id: ExecutionId, token: Operator, parts: PartsOf) 
     with parts.storage.connection():
         found = _own(parts, token, execution_id)
         policy = parts.runtime.settings.policy_for(found.automation_type or "")
-        again = interventions.retry(parts.storage, found.id, max_age_seconds=policy.max_age_seconds)
+        again = interventions.retry(parts.runtime.opener, found.id, max_age_seconds=policy.max_age_seconds)
     parts.runtime.intake.wake(again)
     return Json(api.shown(again), status_code=202)
 
@@ -160,15 +171,31 @@ def retry_execution(execution_id: ExecutionId, token: Operator, parts: PartsOf) 
     summary="Say what became of it",
 )
 async def resolve_execution(execution_id: ExecutionId, request: Request, token: Operator, parts: PartsOf) -> Json:
-    """Say what became of an uncertain execution: look at the account on the exchange first, your word is taken."""
+    """Say what became of an uncertain execution: look at the account on the exchange first.
+
+    Your word is taken, unless the exchange shows otherwise, or may still carry out what was sent.
+    """
     body = await read(request, ResolveBody)
 
     def resolve() -> dict[str, Any]:
         with parts.storage.connection():
             found = _own(parts, token, execution_id)
-            return interventions.resolve(parts.storage, found.id, body.verdict, trade_id=body.trade_id)
+            return interventions.resolve(parts.runtime.opener, found.id, body.verdict, trade_id=body.trade_id)
 
     return Json(await run_in_threadpool(resolve))
+
+
+def _check_header_key(request: Request) -> None:
+    """Refuse keys that would be taken for others: one of several, or one in an encoding that a header can't name.
+
+    Raises:
+        InvalidJob: ``invalid_key``.
+    """
+    given = request.headers.getlist("idempotency-key")
+    if len(given) > 1:
+        raise InvalidJob("there may be one Idempotency-Key only", code="invalid_key")
+    if not all(key.isascii() for key in given):
+        raise InvalidJob("an Idempotency-Key must be ASCII", code="invalid_key")
 
 
 def _take(parts: Parts, token: Token, job: Job, key: str | None) -> Execution:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from axisor_executor.errors import AxisorError, StorageError
 from axisor_executor.observe.logs import say
-from axisor_executor.service.callers import Caller, identify
+from axisor_executor.service.callers import CALLER, Caller, identify
 from axisor_executor.service.console.refusals import refusal
 from axisor_executor.service.parts import Parts
 from axisor_executor.service.rates import Rates
@@ -20,6 +20,8 @@ from axisor_executor.storage.connection import BROKEN
 
 OPEN = frozenset({"/healthz", "/login", "/console/console.css", "/console/icon.svg"})
 """The paths that need no token: the login page with what it looks like, and whether the process answers."""
+PAUSE = ("POST", "/api/switches")
+"""The method and the path that stop things."""
 MAX_BODY = 32_768
 """Bytes of the largest body; a job has at most 16 384."""
 SECURITY_HEADERS = {
@@ -51,7 +53,7 @@ class Gate:
             path = _path(scope)
             if path not in OPEN:
                 caller = await run_in_threadpool(self._admit, scope, path)
-                scope.setdefault("state", {}).update(token=caller.token, session=caller.session)
+                scope[CALLER] = caller
             await self.app(scope, _bounded(scope, receive), answer.send)
         except ClientDisconnect:  # nobody is there to be answered, and nothing of ours failed
             return
@@ -64,7 +66,10 @@ class Gate:
         parts = self.parts.runtime
         with parts.storage.connection():
             caller = identify(parts.storage, scope, path)
-        self._rates.take(caller.token.id, parts.settings.http_requests_per_minute, "requests a minute with this token")
+        # Counted apart: whoever has asked too often must still be able to stop.
+        what = "pauses" if (scope["method"], path) == PAUSE else "requests"
+        most = parts.settings.http_requests_per_minute
+        self._rates.take(f"{caller.token.id} {what}", most, f"{what} a minute with this token")
         return caller
 
 

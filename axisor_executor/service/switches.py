@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -19,7 +20,10 @@ from axisor_executor.storage import accounts, switches
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.switches import Scope, Switch
 from axisor_executor.storage.tokens import Token
+from axisor_executor.switching import Pausing
 
+_SPARE_SECONDS = 10.0
+"""For a pause beyond the time in which what was out is dead: a database that is away for a moment comes back."""
 router = APIRouter(prefix="/api/switches", tags=["switches"])
 
 
@@ -68,34 +72,31 @@ async def pause(request: Request, token: Operator, parts: PartsOf) -> shapes.Pau
     its way. The switch is set from the first instant on, also if the client does not wait for the answer.
     """
     body = await read(request, SwitchBody)
+    window = parts.runtime.settings.signature_window_seconds
 
-    def set_it() -> switching.Paused:
+    def set_it() -> tuple[Pausing, switching.Paused | None]:
         with parts.storage.connection():
             _check(parts.storage, token, body.scope, body.id)
-            return switching.pause(
-                parts.storage,
-                body.scope,
-                body.id or "",
-                mode=body.mode,
-                reason=body.reason,
-                window_seconds=parts.runtime.settings.signature_window_seconds,
+            pausing = switching.begin(
+                parts.storage, body.scope, body.id or "", mode=body.mode, reason=body.reason, window_seconds=window
             )
+            return pausing, switching.found(parts.storage, pausing)
 
-    paused = await run_in_threadpool(set_it)
+    pausing, paused = await run_in_threadpool(set_it)
+    deadline = time.monotonic() + window + switching.CLOCK_TOLERANCE_SECONDS + _SPARE_SECONDS
+    while paused is None:
+        # Neither a thread nor a connection is held meanwhile: many pauses must not keep others from pausing.
+        is_settled = await parts.waiting.for_pause(
+            lambda: parts.storage, pausing, deadline - time.monotonic(), receive=request.receive, whose=token.id
+        )
+        if not is_settled:
+            raise switching.unconfirmed(pausing)
+        paused = await run_in_threadpool(switching.found, parts.storage, pausing)
     return shapes.Paused(
         scope=body.scope,
         id=paused.scope_id or None,
         mode=body.mode,
-        already_out=[
-            shapes.AlreadyOut(
-                execution_id=one.execution_id,
-                account_id=one.account_id,
-                action=one.kind,
-                trade_id=one.trade_id,
-                status=one.status,
-            )
-            for one in paused.already_out
-        ],
+        already_out=[shapes.AlreadyOut.model_validate(switching.shown(one)) for one in paused.already_out],
     )
 
 

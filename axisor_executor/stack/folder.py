@@ -49,6 +49,7 @@ class StackFolder:
         self.environment_file = self.path / "environment"
         self.logs = self.path / "logs"
         self._key = self.path / "encryption-key"
+        self._redis_password = self.path / "redis-password"
         self._memory = self.path / "stack.json"
         self._running = self.path / "running.json"
         self._lock = self.path / "lock"
@@ -118,6 +119,21 @@ class StackFolder:
         key = secrets.token_urlsafe(32)
         _replace(self._key, f"{key}\n")
         return key
+
+    def redis_password(self) -> str:
+        """Return the password of this folder's private Redis, made at the first call.
+
+        It stays, as its port does: a shell that has read the environment goes on working after the next start.
+
+        Raises:
+            AxisorError: it can't be read or written (``folder_unusable``).
+        """
+        with usable(self._redis_password), suppress(FileNotFoundError):
+            if password := self._redis_password.read_text(encoding="utf-8").strip():
+                return password
+        password = secrets.token_urlsafe(32)
+        _replace(self._redis_password, f"{password}\n")
+        return password
 
     @property
     def has_key(self) -> bool:

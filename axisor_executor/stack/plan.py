@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from axisor_executor.embedded import can_listen, find_redis_server, free_port
+from axisor_executor.embedded import can_listen, find_redis_server, free_port, redis_url
 from axisor_executor.errors import AxisorError
 from axisor_executor.settings import Settings, describe_settings, load_settings
 from axisor_executor.stack.folder import Mode, StackFolder, fingerprint
@@ -71,9 +71,16 @@ class Plan:
     @property
     def effective(self) -> dict[str, str]:
         """All variables of this environment that are settings, of plugins too."""
-        own = {row.variable for row in describe_settings()}
-        given = self.environment.items()
-        return {name: value for name, value in given if value and (name in own or name.startswith("AXISOR_"))}
+        return {name: value for name, value in self.environment.items() if value and _is_setting(name)}
+
+    @property
+    def bare_environment(self) -> dict[str, str]:
+        """This environment without any setting, for a part that needs none and must hold none of their secrets."""
+        return {name: value for name, value in self.environment.items() if not _is_setting(name)}
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith("AXISOR_") or name in {row.variable for row in describe_settings()}
 
 
 def mode_of(folder: StackFolder, wanted: Mode | None) -> Mode:
@@ -208,7 +215,7 @@ def _http_port(wanted: int | None, last: int | None) -> int:
 def _variables(folder: StackFolder, mode: Mode, ports: Ports) -> dict[str, str]:
     own = {"ENCRYPTION_KEY": folder.encryption_key()} if _uses_own_key(folder) else {}
     if ports.redis is not None:
-        own["REDIS_URL"] = f"redis://127.0.0.1:{ports.redis}/0"
+        own["REDIS_URL"] = redis_url(ports.redis, folder.redis_password())
     elif mode == "paper" and not os.environ.get("AXISOR_QUEUE_PREFIX"):
         # A Redis that others use, too: their workers must not take these jobs, nor the other way round.
         own["AXISOR_QUEUE_PREFIX"] = f"axisor-paper-{fingerprint(str(folder.path))[:8]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -70,9 +71,11 @@ class Stack:
         servers: list[Part] = []
         if plan.ports.redis is not None:
             log = self.folder.logs / "redis.log"
-            servers.append(parts.Redis(PrivateRedis(port=plan.ports.redis, output=log)))
+            password = self.folder.redis_password()
+            servers.append(parts.Redis(PrivateRedis(port=plan.ports.redis, output=log, password=password)))
         if plan.ports.paper is not None:
-            servers.append(parts.paper_exchange(home, plan.ports.paper, self.folder.paper_state))
+            bare = replace(home, env=plan.bare_environment)
+            servers.append(parts.paper_exchange(bare, plan.ports.paper, self.folder.paper_state))
         self._bring_up(servers)
         if self._stop.is_set():
             return

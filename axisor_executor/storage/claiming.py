@@ -102,7 +102,7 @@ _AT_ONCE = f"""
 WITH run AS (
     {_TAKE}{_DUE} AND NOT EXISTS (
         SELECT 1 FROM axisor_leases l WHERE l.account_id = axisor_executions.account_id
-        AND l.until > {{now}} AND l.execution_id <> axisor_executions.id
+        AND {leases.HOLDS} AND l.execution_id <> axisor_executions.id
     ) {_TAKEN}
 ), leased AS (
     INSERT INTO axisor_leases (account_id, execution_id, worker_id, fence, until)

@@ -1,8 +1,8 @@
 """One database: its pooled connections, its clock, and the few places where the dialects differ.
 
 SQL in this package is written once, with ``?`` for parameters, ``{now}`` for the database's clock, ``{later}`` for
-that clock plus ``?`` seconds, ``{for_update}`` for a row lock (SQLite's writers are alone anyway), and ``{sha256}`` and
-``{end}`` around a text whose digest, in hex, is meant.
+that clock plus ``?`` seconds, ``{far}`` for later than any lease may rightly last, ``{for_update}`` for a row lock
+(SQLite's writers are alone anyway), and ``{sha256}`` and ``{end}`` around a text whose digest, in hex, is meant.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from axisor_executor.storage.values import digest, instant, is_plain, json_text,
 
 BUSY_SECONDS = 15
 POOL_WAIT_SECONDS = 15
+LONGEST_LEASE_SECONDS = 301
+"""More than any process may set; a lease that lasts longer was taken before the database's clock was set back."""
 SHORTEST_PIECE = 4
 """Letters of a password that are looked for in what a driver says: fewer stand in any line."""
 
 _SQLITE = {
     "now": "strftime('%Y-%m-%d %H:%M:%f','now')",
     "later": "strftime('%Y-%m-%d %H:%M:%f','now',?||' seconds')",
+    "far": f"strftime('%Y-%m-%d %H:%M:%f','now','{LONGEST_LEASE_SECONDS} seconds')",
     "for_update": "",
     "sha256": "sha256(",
     "end": ")",
@@ -40,6 +43,7 @@ _SQLITE = {
 _POSTGRES = {
     "now": "clock_timestamp()",
     "later": "clock_timestamp()+?*interval '1 second'",
+    "far": f"clock_timestamp()+interval '{LONGEST_LEASE_SECONDS} seconds'",
     "for_update": "FOR UPDATE",
     "sha256": "encode(sha256(convert_to(",
     "end": ",'UTF8')),'hex')",

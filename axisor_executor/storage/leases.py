@@ -14,9 +14,12 @@ _RESERVED = -1
 UNLESS_HELD = (
     "ON CONFLICT (account_id) DO UPDATE SET execution_id = excluded.execution_id, "
     "worker_id = excluded.worker_id, fence = excluded.fence, until = excluded.until "
-    "WHERE axisor_leases.until <= {now} OR axisor_leases.execution_id = excluded.execution_id"
+    "WHERE axisor_leases.until <= {now} OR axisor_leases.until > {far} "
+    "OR axisor_leases.execution_id = excluded.execution_id"
 )
 """What lets an insertion take a lease that is over, or kept for this execution, and no other."""
+HOLDS = "l.until > {now} AND l.until <= {far}"
+"""What tells that a lease ``l`` keeps others away: the dead would for as long as the database's clock was set back."""
 
 
 def take(storage: Storage, name: str, execution_id: str, *, worker_id: str, fence: int, seconds: float) -> bool:
@@ -38,7 +41,9 @@ def is_live(storage: Storage, execution_id: str, fence: int) -> bool:
     """Return whether this very run holds a lease that is not over."""
     return (
         storage.one(
-            "SELECT 1 FROM axisor_leases WHERE execution_id = ? AND fence = ? AND until > {now}", execution_id, fence
+            f"SELECT 1 FROM axisor_leases l WHERE execution_id = ? AND fence = ? AND {HOLDS}",  # noqa: S608
+            execution_id,
+            fence,
         )
         is not None
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from axisor_executor.automation import Lane
+from axisor_executor.storage import leases
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import PUT_BACK, Next
 from axisor_executor.storage.values import instant
@@ -42,7 +43,7 @@ def due(storage: Storage, limit: int) -> list[Next]:
         rows = storage.rows(
             f"SELECT id, lane FROM axisor_executions e WHERE {LIVE} AND {_DUE} "  # noqa: S608
             "AND (wait_for <> 'lease' OR (NOT EXISTS "
-            "(SELECT 1 FROM axisor_leases l WHERE l.account_id = e.account_id AND l.until > {now}) AND NOT EXISTS "
+            f"(SELECT 1 FROM axisor_leases l WHERE l.account_id = e.account_id AND {leases.HOLDS}) AND NOT EXISTS "
             "(SELECT 1 FROM axisor_executions f WHERE f.account_id = e.account_id AND f.status = 'waiting' "
             "AND f.wait_for = 'lease' AND (f.lane_rank, f.id) < (e.lane_rank, e.id)))) "
             f"ORDER BY lane_rank, due_at LIMIT ? {_skip(storage)}",
@@ -58,7 +59,7 @@ def abandoned(storage: Storage, limit: int, *, grace_seconds: float) -> list[Nex
     with storage.write():
         rows = storage.rows(
             "SELECT e.id, e.lane, e.fence FROM axisor_executions e LEFT JOIN axisor_leases l "  # noqa: S608
-            "ON l.account_id = e.account_id AND l.execution_id = e.id AND l.fence = e.fence AND l.until > {now} "
+            f"ON l.account_id = e.account_id AND l.execution_id = e.id AND l.fence = e.fence AND {leases.HOLDS} "
             f"WHERE e.{LIVE} AND e.status = 'running' AND l.execution_id IS NULL "
             "AND (e.account_id IS NOT NULL OR e.started_at < {later}) ORDER BY e.lane_rank, e.id LIMIT ?",
             -grace_seconds,

@@ -38,7 +38,7 @@ def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str |
         if not storage.is_sqlite:
             storage.run("SET LOCAL lock_timeout = '15s'")  # longer than a frozen sender may hold it
             storage.run("SELECT pg_advisory_xact_lock(?)", _LOCK)
-        before = storage.one("SELECT mode FROM axisor_switches WHERE scope = ? AND scope_id = ?", scope, scope_id)
+        before = mode_of(storage, scope, scope_id)
         storage.run(
             "INSERT INTO axisor_switches (scope, scope_id, mode, reason, created_at) VALUES (?,?,?,?,{now}) "
             "ON CONFLICT (scope, scope_id) DO UPDATE SET mode = excluded.mode, "
@@ -48,7 +48,7 @@ def put(storage: Storage, scope: Scope, scope_id: str, mode: Mode, reason: str |
             mode,
             reason,
         )
-    return before[0] if before else None
+    return before
 
 
 def remove(storage: Storage, scope: Scope, scope_id: str) -> bool:
@@ -58,6 +58,12 @@ def remove(storage: Storage, scope: Scope, scope_id: str) -> bool:
         if removed:
             storage.run("UPDATE axisor_executions SET due_at = {now} WHERE status = 'waiting' AND wait_for = 'paused'")
     return bool(removed)
+
+
+def mode_of(storage: Storage, scope: Scope, scope_id: str) -> Mode | None:
+    """Return the mode of a switch, ``None`` where it is not set."""
+    row = storage.one("SELECT mode FROM axisor_switches WHERE scope = ? AND scope_id = ?", scope, scope_id)
+    return row[0] if row else None
 
 
 def listed(storage: Storage) -> list[Switch]:

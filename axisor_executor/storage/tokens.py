@@ -58,7 +58,7 @@ def create(
         storage: the database.
         name: what people call it.
         scopes: what it may do.
-        user_id: the only user that it may act and see for.
+        user_id: the only user that it may act and see for; without the spaces around it, which no job's has.
         days: how long it is valid; without an end if left out.
 
     Raises:
@@ -79,7 +79,7 @@ def create(
             _digest(text),
             name,
             [scope for scope in SCOPES if scope in set(scopes)],
-            user_id and as_stored(storage, "user", user_id),
+            user_id and as_stored(storage, "user", user_id.strip()),
             instant(expires[0]) if expires else None,
         )
         return text, _get(storage, token_id)

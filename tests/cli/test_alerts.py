@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import redis
 
 from axisor_executor.cli.alerts import _Asked
 from axisor_executor.observe.alerts import Alert
@@ -133,6 +134,11 @@ class TestList:
         shown = commands("alerts", "list").stdout
         assert "inactive_account" in shown
         assert "Main [Account]" in shown
+
+    def test_what_others_wrote_is_no_alert(self, commands: Commands, world: World) -> None:
+        with redis.Redis.from_url(world.settings.redis_url) as client:
+            client.lpush(f"{world.settings.queue_prefix}:alerts:recent", "garbage", '{"a": 1}')
+        assert commands("alerts", "list").stdout == "No alert was told.\n"
 
     def test_without_redis_it_fails(self, commands: Commands) -> None:
         assert "[redis_unavailable]" in commands.error("alerts", "list", REDIS_URL="redis://127.0.0.1:1")

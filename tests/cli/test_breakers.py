@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
+import redis
 
 from axisor_executor.errors import PluginError, Rejected, Unavailable
 from axisor_executor.limits.breaker import AccountRef, Breakers, PluginRef
@@ -72,6 +76,19 @@ def test_a_plugin(commands: Commands, world: World) -> None:
     assert "Breaker    axisor-moon: " in commands("status").stdout
     assert commands("breakers", "reset", "axisor-moon").stdout == "axisor-moon: let through again.\n"
     assert commands.json("breakers") == []
+
+
+def test_what_somebody_else_wrote_is_no_breaker(commands: Commands, world: World, is_open: None) -> None:
+    key = f"{world.settings.queue_prefix}:breakers"
+    with redis.Redis.from_url(world.settings.redis_url) as client:
+        row = json.loads(client.hget(key, f"exchange:{EXCHANGE}"))
+        for number, since in enumerate((math.nan, math.inf, 1e300, 1e12, -1e12)):
+            subject = f"other{number}"
+            client.hset(key, f"exchange:{subject}", json.dumps({**row, "subject": subject, "since": since}))
+        client.hset(key, "ghost", json.dumps(row))
+        client.set(f"{key}:version", b"\xff")
+    assert [one["name"] for one in commands.json("breakers", "list")] == ["acc456", EXCHANGE]
+    assert "other" not in commands("breakers", "list").stdout
 
 
 def test_while_redis_is_away(commands: Commands) -> None:

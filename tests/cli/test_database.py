@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -181,6 +182,15 @@ def test_several_active_accounts(world: World, commands: Commands) -> None:
     assert "Third" not in item["message"]
 
 
+def test_two_accounts_with_one_key(world: World, commands: Commands) -> None:
+    one, other = sorted((world.account(), world.account("user456", "Other")), key=lambda account: account.id)
+    world.account(name="Third", is_active=False)
+    row = AccountRow.get_by_id(one.id)
+    AccountRow.update(credentials=row.credentials).where(AccountRow.id == other.id).execute()
+    (item,) = _kinds(commands)["account_twice"]
+    assert (item["accountId"], item["message"]) == (other.id, f"the API key of account {one.id}")
+
+
 def test_credentials_are_listed_by_account_and_never_shown(world: World, commands: Commands) -> None:
     good = world.account("u0", "Good")
     canary = {"API Key": "canary-1", "API Secret": "canary-2", "Passphrase": "canary-3", "isTestnet": "false"}
@@ -286,6 +296,36 @@ class TestOurTables:
         world.open_trade(account)
         world.storage.run("DELETE FROM axisor_executions")
         assert len(_kinds(commands)["action_without_execution"]) == 2
+
+    def test_executions_that_nothing_takes_up(self, world: World, commands: Commands) -> None:
+        account = world.account()
+        guard = world.automation(account, *GUARD)
+        damages = (
+            "status = 'running', account_id = NULL, started_at = NULL",
+            "status = 'waiting', wait_for = 'retry', due_at = NULL",
+            "status = 'bogus'",
+            "status = 'completed', finished_at = NULL",
+            "status = 'running', started_at = {now}, finished_at = {now}",
+        )
+        sound = (
+            "status = 'running', started_at = {now}",
+            "status = 'waiting', wait_for = 'retry', due_at = {now}",
+            "status = 'uncertain', finished_at = {now}",
+            "status = 'queued'",
+        )
+        damaged = {}
+        for number, change in enumerate((*damages, *sound)):
+            execution_id = world.enqueue(world.job(guard, trade_id=f"t{number}"))
+            world.storage.run(f"UPDATE axisor_executions SET {change} WHERE id = ?", execution_id)
+            if change in damages:
+                damaged[execution_id] = re.findall("'(.*?)'", change)[0]
+        found = _kinds(commands)["execution_damaged"]
+        assert {item["executionId"]: item["status"] for item in found} == damaged
+        world.storage.run(
+            "UPDATE axisor_executions SET status = 'queued', wait_for = NULL, due_at = NULL, sent_at = NULL, "
+            "finished_at = NULL"
+        )
+        assert "execution_damaged" not in commands("db", "check", "--json").stdout, "as is advised"
 
     def test_a_lease_that_nobody_will_give_back(self, world: World, commands: Commands) -> None:
         account, other, busy = (world.account(f"u{number}") for number in range(3))

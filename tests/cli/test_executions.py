@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -122,6 +123,21 @@ def test_show_explains_what_was_sent(commands: Commands, world: World, ran: dict
     assert action["answer"]["state"] == "closed"
     assert str(action["timestampMs"]) in {row["timestamp"] for row in world.paper.requests(mutating=True)}
     assert found["result"] == api.get_result(ran["completed"])
+
+
+@pytest.mark.parametrize("plan", ["5", '["act"]', '{"decision": "act"}'])
+def test_a_plan_that_is_none_is_shown_as_it_stands(
+    commands: Commands, world: World, ran: dict[str, str], plan: str
+) -> None:
+    world.storage.run(f"UPDATE axisor_executions SET plan = '{plan}' WHERE id = ?", ran["completed"])
+    assert commands.json("executions", "show", ran["completed"])["plans"] == [json.loads(plan)]
+    shown = commands("executions", "show", ran["completed"]).stdout
+    head, _, rest = shown.partition("can't be read")
+    assert head.splitlines()[-1].split() == ["Plan"]
+    raw, _, rest = rest.partition("\n\n")
+    assert json.loads(raw) == json.loads(plan)
+    assert "Action 1" in rest
+    assert "Result" in rest
 
 
 def test_show_tells_it_to_people(commands: Commands, ran: dict[str, str]) -> None:

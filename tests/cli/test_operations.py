@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,8 +77,36 @@ def test_status_shows_workers_and_switches(commands: Commands, world: World) -> 
     assert "account acc456: paused ([maintenance])" in shown
 
 
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        ({"w1": (["default"], 0), "w2": (["protect"], -3600)}, ["protect"]),
+        ({"w1": ([], 0)}, ["protect", "default"]),
+        ({"w1": (["default"], 0), "w2": (["protect"], 0)}, []),
+        ({"w1": (None, 0)}, []),
+    ],
+    ids=["one is silent", "neither", "both", "an older version tells none"],
+)
+def test_status_shows_the_lanes_of_each_worker_and_those_that_none_takes(
+    commands: Commands, world: World, told: dict[str, tuple[list[str] | None, float]], missing: list[str]
+) -> None:
+    for name, (queues, seconds) in told.items():
+        world.storage.run(
+            "INSERT INTO axisor_workers (id, host, pid, started_at, heartbeat_at, counters) "
+            "VALUES (?, 'host-1', 1, {now}, {later}, ?)",
+            name,
+            seconds,
+            {} if queues is None else {"queues": queues},
+        )
+    shown = commands("status").stdout
+    assert re.findall(r"no worker takes the lane (\w+)", shown) == missing
+    assert re.findall(r"lanes: ([\w, ]+?)(?:, silent.*)?$", shown, re.MULTILINE) == [
+        ", ".join(queues) or "none" for queues, _ in told.values() if queues is not None
+    ]
+
+
 def test_what_others_wrote_moves_no_cursor_and_forges_no_line(commands: Commands, world: World) -> None:
-    forged = "\x1b[2Jfine\n   Switch     all: reduce_only\x9b1A"
+    forged = "\x1b[2Jfine\n   Switch     all: reduce_only\x9b1A\u202e"
     account = world.account(name=forged)
     automation = world.automation(account, "auto_entry", {"quantity": 1, "leverage": 2, "side": "b"})
     execution = world.run(automation)["executionId"]
@@ -93,11 +122,12 @@ def test_what_others_wrote_moves_no_cursor_and_forges_no_line(commands: Commands
         ("executions", "show", execution),
         ("accounts", "disable", account.id),
     ):
-        text = commands(*words, what).stdout
-        assert text
-        assert "\x1b" not in text
-        assert "\x9b" not in text
-        assert "\n   Switch     all: reduce_only" not in text
+        for form in ((), ("--json",)):
+            text = commands(*words, what, *form).stdout
+            assert text
+            assert not {"\x1b", "\x9b", "\u202e"} & set(text)
+            assert "\n   Switch     all: reduce_only" not in text
+    assert commands.json("accounts", "show", account.id)["name"] == forged
 
 
 def test_status_shows_a_running_worker(commands: Commands, world: World, tmp_path: Path) -> None:

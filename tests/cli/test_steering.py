@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from axisor_executor import api
+from axisor_executor import api, switching
 from tests.cli.conftest import Commands
 from tests.harness.world import Account, World
 
@@ -23,10 +24,10 @@ def entry(world: World, account: Account) -> str:
     return world.automation(account, "auto_entry", ENTRY)
 
 
-@pytest.fixture
-def uncertain(world: World, entry: str) -> str:
+@pytest.fixture(params=["drop_after"])
+def uncertain(world: World, entry: str, request: pytest.FixtureRequest) -> str:
     """An entry of which nobody knows what became."""
-    world.paper.add_fault("drop_after", mutating=True, count=1)
+    world.paper.add_fault(request.param, mutating=True, count=1)
     lost = str(world.run(entry)["executionId"])
     world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -3_700)
     world.paper.add_fault("status_before", status=503)
@@ -124,6 +125,18 @@ class TestPause:
         (_, told) = commands("pause", "--all", "--reduce-only").stdout.splitlines()
         assert told == "It was paused before, which held back what reduces risk as well."
 
+    def test_one_that_somebody_else_takes_away_meanwhile_is_not_called_paused(
+        self, commands: Commands, world: World, account: Account, failed: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While it waits for what is out; that a command fails then is what a script must learn."""
+        world.storage.run("UPDATE axisor_actions SET status = 'sending', sent_at = {later}", 0)
+        other_hands = SimpleNamespace(sleep=lambda _: switching.resume(world.storage, "account", account.id))
+        monkeypatch.setattr(switching, "time", other_hands)
+        told = commands.error("pause", "--account", account.id)
+        assert f"the switch of account {account.id} was taken away by somebody else" in told
+        assert f"Already out: open_position of execution {failed} (sending) [switch_changed]" in told
+        assert commands.json("status")["switches"] == []
+
     def test_jobs_are_held_and_go_on(self, commands: Commands, world: World, account: Account, entry: str) -> None:
         commands("pause", "--account", account.id)
         with world.changes() as changes:
@@ -206,7 +219,10 @@ class TestRetry:
 
 class TestResolve:
     @pytest.mark.parametrize(
-        ("option", "status"), [("--executed", "completed"), ("--not-executed", "failed")], ids=["executed", "not"]
+        ("uncertain", "option", "status"),
+        [("drop_after", "--executed", "completed"), ("drop_before", "--not-executed", "failed")],
+        indirect=["uncertain"],
+        ids=["executed", "not"],
     )
     def test_a_persons_word_is_taken(
         self, commands: Commands, world: World, uncertain: str, option: str, status: str
@@ -224,6 +240,17 @@ class TestResolve:
         result: dict[str, Any] = commands.json("executions", "resolve", uncertain, "--executed", "--trade", trade["id"])
         assert (result["status"], result["tradeId"], result["executionId"]) == ("completed", trade["id"], uncertain)
         assert api.get_result(uncertain) == result
+
+    def test_what_the_exchange_shows_otherwise_is_refused(
+        self, commands: Commands, world: World, account: Account, uncertain: str
+    ) -> None:
+        (trade,) = world.paper.trades(account.paper)
+        told = commands.error("executions", "resolve", uncertain, "--not-executed")
+        assert told.endswith("[was_executed]\n")
+        assert trade["id"] in told
+        told = commands.error("executions", "resolve", uncertain, "--executed", "--trade", "another")
+        assert told.endswith("[not_our_trade]\n")
+        assert world.execution(uncertain).status == "uncertain"
 
     def test_what_is_not_uncertain_is_refused(self, commands: Commands, world: World, failed: str) -> None:
         told = commands.error("executions", "resolve", failed, "--executed")

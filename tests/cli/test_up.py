@@ -134,6 +134,9 @@ def test_everything_runs_is_kept_running_and_stops(stack: Up) -> None:
 
     parts = {part["name"]: part for part in stack.status()["stack"]["parts"]}
     assert set(parts) == {"redis", "paper-exchange", "worker-protect", "worker-default", "http-api", "paper-jobs"}
+    environment = Path(f"/proc/{parts['paper-exchange']['pid']}/environ").read_bytes()
+    assert b"PATH=" in environment
+    assert not re.search(rb"ENCRYPTION_KEY|REDIS_URL|DATABASE_URL", environment)
     second = stack.run("up", "--paper")
     assert second.returncode == 1
     assert stack.process is not None
@@ -150,8 +153,10 @@ def test_everything_runs_is_kept_running_and_stops(stack: Up) -> None:
     assert stack.left_behind() == []
     assert stack.run("status").returncode == 1
     key = (stack.folder / "encryption-key").read_text().strip()
+    password = (stack.folder / "redis-password").read_text().strip()
     for text in (stack.shown, stack.logs(), (stack.folder / "environment").read_text()):
         assert key not in text
+    assert password not in stack.shown + stack.logs()
     assert token[0] not in stack.logs()
     loose = [path for path in (stack.folder, *stack.folder.rglob("*")) if path.stat().st_mode & 0o077]
     assert loose == []

@@ -20,9 +20,9 @@ def compose() -> dict[str, Any]:
 
 
 def example() -> dict[str, str]:
-    """Return the variables of ``.env.example``."""
+    """Return the variables of ``.env.example``, without their quotes."""
     lines = (DEPLOY / ".env.example").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return dict(line.replace("'", "").split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def interpolated(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -350,10 +350,13 @@ class World:
         return {**os.environ, **own, **more}
 
     @contextmanager
-    def worker(self, output: Path, *, threads: int = 4, processes: int = 1, **more: str) -> Iterator[ChildProcess]:
+    def worker(
+        self, output: Path, *, threads: int = 4, processes: int = 1, queues: Sequence[str] = (), **more: str
+    ) -> Iterator[ChildProcess]:
         """Run a real worker while the block runs; it is ready when the block begins."""
         command = [sys.executable, "-m", "dramatiq", "axisor_executor.actors"]
         command += ["--processes", str(processes), "--threads", str(threads)]
+        command += ["--queues", *queues] if queues else []
         with ChildProcess(command, output=output, env=self.environment(**more)) as child:
             child.wait_for_line("Worker ready", timeout=30)
             yield child

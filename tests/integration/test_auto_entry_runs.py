@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from axisor_executor.exchange import NewTrade
+from axisor_executor.exchange import LNMarketsClient, NewTrade
 from tests.harness.cross import Owner
 from tests.harness.world import Account, World
 
@@ -129,6 +130,17 @@ class TestMaxOpenTrades:
     def test_trades_of_others_do_not_count(self, world: World, account: Account) -> None:
         world.open_trade(account)
         assert world.run(entry(world, account, max_open_trades=1))["status"] == "completed"
+
+    def test_a_trade_that_the_exchange_lists_late_counts(
+        self, world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        automation_id = entry(world, account, max_open_trades=1)
+        assert world.run(automation_id)["status"] == "completed"
+        read = LNMarketsClient.running_trades
+        monkeypatch.setattr(LNMarketsClient, "running_trades", lambda client: replace(read(client), value=()))
+        with world.changes() as changes:
+            assert world.run(automation_id)["result"]["reason"] == "max_open_trades_reached"
+        assert changes.sent == []
 
     def test_a_closed_trade_makes_room(self, world: World, account: Account) -> None:
         automation_id = entry(world, account, max_open_trades=1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 import redis
@@ -54,6 +57,20 @@ def let_pass(client: redis.Redis, *scenes: Scene) -> None:
 def look(scene: Scene) -> None:
     """Let so much time pass that a process looks what the others know."""
     scene.wait(LOOK_SECONDS + 0.01)
+
+
+def write_opening(client: redis.Redis, name: str | bytes, **values: float) -> None:
+    """Write a record that says the exchange is away, with other values, as somebody may who can write to Redis."""
+    ours = {
+        "kind": "exchange",
+        "subject": EXCHANGE,
+        "changes_only": False,
+        "reason": "",
+        "since": 1e3,
+        "probed_at": 1e3,
+    }
+    client.hset("test:breakers", name, json.dumps(ours | values))
+    client.set("test:breakers:version", uuid4().hex)
 
 
 class TestOpening:
@@ -309,6 +326,54 @@ class TestRedisAway:
         look(two[1])
         assert two[1].open_names() == [(MAIN.id, False)]
         assert two[1].passes(OTHER)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"failed_probes": -(10**400)},
+            {"failed_probes": -1},
+            {"failed_probes": 10**400},
+            {"since": math.nan},
+            {"since": math.inf},
+            {"since": 1e300},
+            {"since": -1},
+            {"probed_at": math.nan},
+            {"probed_at": 1e300},
+        ],
+        ids=lambda wrong: next(iter(wrong)),
+    )
+    def test_nor_one_with_a_number_that_can_not_be(
+        self, two: tuple[Scene, Scene], client: redis.Redis, wrong: dict[str, float]
+    ) -> None:
+        write_opening(client, f"exchange:{EXCHANGE}", **wrong)
+        assert [two[0].passes(), two[0].passes(lane="protect")] == [True, True]
+        assert two[0].breakers.states() == []
+
+    def test_nor_one_under_anothers_name(self, two: tuple[Scene, Scene], client: redis.Redis) -> None:
+        write_opening(client, "ghost")
+        write_opening(client, b"exchange:\xff")
+        assert two[0].breakers.states() == []
+        assert two[0].passes()
+        write_opening(client, f"exchange:{EXCHANGE}")
+        look(two[0])
+        assert two[0].open_names() == [(EXCHANGE, False)]
+
+    def test_nor_is_a_version_that_is_no_text_in_the_way(self, two: tuple[Scene, Scene], client: redis.Redis) -> None:
+        here, there = two
+        client.set("test:breakers:version", b"\xff")
+        assert there.passes()
+        here.take_exchange_away()
+        look(there)
+        for gate in client.keys("test:breakers:gate:*"):
+            client.set(gate, b"\xff")
+        assert there.open_names() == [(EXCHANGE, False)]
+
+    def test_one_that_has_failed_for_weeks_is_known_to_all(self, two: tuple[Scene, Scene], client: redis.Redis) -> None:
+        write_opening(client, f"exchange:{EXCHANGE}", failed_probes=5000)
+        let_pass(client, two[0])
+        assert two[0].call(AWAY)
+        (state,) = two[1].breakers.states()
+        assert state.failed_probes == 5001
 
 
 def test_a_healthy_call_asks_redis_nothing(two: tuple[Scene, Scene], client: redis.Redis) -> None:

@@ -16,7 +16,17 @@ from axisor_executor.embedded import PrivateRedis
 from axisor_executor.errors import Throttled
 from axisor_executor.limits import pace_script
 from axisor_executor.limits.budget import Budget
-from axisor_executor.limits.pace import JITTER, LONGEST_SLOW_DOWN, SECOND, Calls, Pace, Turn
+from axisor_executor.limits.pace import (
+    GUARDED,
+    HORIZON,
+    JITTER,
+    LONGEST_SLOW_DOWN,
+    LONGEST_WAIT,
+    SECOND,
+    Calls,
+    Pace,
+    Turn,
+)
 from axisor_executor.settings import Settings
 from axisor_executor.shared import Shared
 
@@ -66,7 +76,7 @@ def taken(budget: Budget, caller: str, *, lane: Lane = "default", most: int = 20
 
 
 ASKED = st.tuples(
-    st.integers(0, 400_000),
+    st.integers(0, 400_000) | st.sampled_from([-SECOND, -20 * SECOND, -3_600 * SECOND]),
     st.sampled_from(["protect", "default"]),
     st.sampled_from([0, SECOND // 4, 5 * SECOND]),
     st.sampled_from(["new", "new", "back", "back", "slow"]),
@@ -86,8 +96,8 @@ class TestTheScript:
             now += after
             place = 0
             if how == "slow":
-                calls.slow_down(now, wait)
                 if wait:
+                    calls.slow_down(now, wait)
                     at(client, KEY, now, pace_script.arguments(pace, lane, slow_down=wait))
                 continue
             if how == "back" and waiting:
@@ -122,6 +132,54 @@ class TestTheScript:
         at(client, KEY, START, pace_script.arguments(FIVE, "default", slow_down=LONGEST_SLOW_DOWN))
         after = at(client, KEY, START - back, pace_script.arguments(FIVE, "default")).after
         assert after <= LONGEST_SLOW_DOWN + FIVE.window
+
+    @pytest.mark.parametrize("back", [SECOND, 11 * SECOND, 600 * SECOND, 10**8 * SECOND])
+    @pytest.mark.parametrize("pace", [FIVE, Pace.per_second(1)])
+    @pytest.mark.parametrize("waits", [True, False])
+    @pytest.mark.parametrize("lane", ["protect", "default"])
+    def test_who_comes_back_when_told_goes_after_a_clock_was_set_back(
+        self, client: Any, lane: Lane, pace: Pace, back: int, waits: bool
+    ) -> None:
+        place = 0
+        for _ in range(8):
+            place = at(client, KEY, START, pace_script.arguments(pace, lane, 10 * SECOND)).place
+        now, turn = START - back, Turn(1, place if waits else 0)
+        for _ in range(4):
+            turn = at(client, KEY, now, pace_script.arguments(pace, lane, 2 * SECOND, turn.place))
+            assert client.pttl(KEY) <= GUARDED / 1000, "nor does the key outlive the clock's way back"
+            if turn.after <= 0:
+                break
+            now += turn.after
+        assert turn.after <= 0
+        assert now <= START - back + LONGEST_WAIT + 2 * pace.window
+
+    def test_a_slow_down_that_was_over_does_not_come_back_with_an_earlier_time(self, client: Any) -> None:
+        at(client, KEY, START, pace_script.arguments(FIVE, "protect", slow_down=SECOND))
+        assert at(client, KEY, START + 2 * SECOND, pace_script.arguments(FIVE, "protect")).after == 0
+        assert at(client, KEY, START - 300 * SECOND, pace_script.arguments(FIVE, "protect")).after == 0
+
+    @pytest.mark.parametrize("number", ["1e300", "-1e300", "1/0", "-1/0", "0/0"])
+    @pytest.mark.parametrize("place", range(1, 12))
+    def test_a_number_that_can_be_no_time_holds_nobody_up(self, client: Any, place: int, number: str) -> None:
+        for _ in range(5):
+            at(client, KEY, START, pace_script.arguments(FIVE, "protect"))
+        client.eval(
+            "local state = cmsgpack.unpack(redis.call('GET', KEYS[1]))\n"
+            f"state[{place}] = {number}\n"
+            "redis.call('SET', KEYS[1], cmsgpack.pack(state))",
+            1,
+            KEY,
+        )
+        now = START
+        for lane in ("protect", "default"):
+            for _ in range(2):
+                turn = at(client, KEY, now, pace_script.arguments(FIVE, lane))
+                assert turn.after <= (LONGEST_SLOW_DOWN if place == 5 else FIVE.window)
+                assert 0 < client.pttl(KEY) <= (LONGEST_SLOW_DOWN + HORIZON) / 1000
+                now += max(turn.after, 0)
+                if turn.after <= 0:
+                    break
+            assert turn.after <= 0
 
     def test_calls_that_have_left_the_window_are_forgotten(self, client: Any) -> None:
         """Else a caller with a high rate drags as many of them along as it may make in a second."""

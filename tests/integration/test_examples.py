@@ -191,7 +191,7 @@ class TestLadder:
         self, world: World, account: Account, first: str, ladder: str
     ) -> None:
         world.move_price(51_100)
-        world.paper.add_fault("status_before", route=OPENING, status=400, count=1)
+        world.paper.add_fault("status_before", route=OPENING, status=400)
         result = world.run(ladder, trade_id=first)
         assert (result["status"], result["result"]["reopened"]) == ("failed", False)
         assert world.alerts == ["half_done_reduce"]
@@ -210,6 +210,16 @@ class TestLadder:
         world.move_price(53_000)
         assert world.run(ladder, trade_id=first)["result"]["reducedQuantity"] == 10
         assert self.held(world, account) == [50]
+
+    def test_margin_that_was_added_moves_no_rung(self, world: World, account: Account, first: str, ladder: str) -> None:
+        """20 percent of what it has now, at 8x, would be reached at 51 282 only."""
+        guard = world.automation(account, "margin_guard", {"action": "add_margin", "add_margin_amount": 5_000})
+        assert world.run(guard, trade_id=first)["status"] == "completed"
+        assert world.trade(account, first)["leverage"] == 8
+        for price, left in ((51_100, 75), (52_700, 50)):
+            world.move_price(price)
+            assert world.run(ladder, trade_id=first)["status"] == "completed"
+            assert self.held(world, account) == [left]
 
     def test_a_short_is_sold_downwards(self, world: World, account: Account, ladder: str) -> None:
         config = {"rungs": [*LADDER["rungs"][:2], {"price": 40_000, "sell_percent": 50}]}

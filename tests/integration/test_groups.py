@@ -311,7 +311,7 @@ class TestWhenOneCanNotGoOn:
             }
             world.paper.clear_faults()
             world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -1)
-            interventions.retry(world.storage, lost, max_age_seconds=300)
+            interventions.retry(world.parts.opener, lost, max_age_seconds=300)
             assert told(world.go_on(lost))[trades[0]] == ("completed", None)
         assert changes.kinds == ["close", "open"]
 
@@ -340,7 +340,7 @@ class TestOfAnEarlierPlan:
     def retried(self, world: World, uncertain: str) -> str:
         """The history can be read again, and a person has it tried again."""
         world.storage.run("UPDATE axisor_actions SET sent_at = {later} WHERE status = 'unknown'", -1)
-        interventions.retry(world.storage, uncertain, max_age_seconds=300)
+        interventions.retry(world.parts.opener, uncertain, max_age_seconds=300)
         return uncertain
 
     def test_it_is_gone_on_with(self, world: World, account: Account, retried: str, trades: tuple[str, str]) -> None:
@@ -371,7 +371,7 @@ class TestOfAnEarlierPlan:
     def test_it_is_told_when_a_person_says_what_happened(
         self, world: World, uncertain: str, trades: tuple[str, str]
     ) -> None:
-        result = interventions.resolve(world.storage, uncertain, "executed")
+        result = interventions.resolve(world.parts.opener, uncertain, "executed")
         assert told(result) == {trades[0]: ("failed", "resolved_by_hand"), trades[1]: ("completed", None)}
         assert [one.get("reopened") for one in result["trades"]] == [False, None]
 
@@ -382,7 +382,7 @@ class TestOfAnEarlierPlan:
         begun = world.run(automation_id)["executionId"]
         assert told(world.go_on(begun)) == {trades[0]: ("failed", "exchange_rejected"), trades[1]: ("completed", None)}
         assert world.execution(begun).plan_version == 2
-        interventions.retry(world.storage, begun, max_age_seconds=300)
+        interventions.retry(world.parts.opener, begun, max_age_seconds=300)
         with world.changes() as changes:
             assert told(world.go_on(begun)) == dict.fromkeys(trades, ("completed", None))
         assert changes.kinds == ["open"]
@@ -503,7 +503,7 @@ class TestRejectedBefore:
         self, world: World, puppet: Puppet, waiting: str, trades: tuple[str, str]
     ) -> None:
         world.go_on(waiting)
-        interventions.retry(world.storage, waiting, max_age_seconds=300)
+        interventions.retry(world.parts.opener, waiting, max_age_seconds=300)
         with world.changes() as changes:
             result = world.go_on(waiting)
         assert told(result) == dict.fromkeys(trades, ("completed", None))
@@ -542,3 +542,68 @@ class TestDoneBefore:
         result = world.go_on(begun)
         assert told(result) == {group.trade_id: ("completed", None) for group in groups}
         assert "tradeId" not in result
+
+
+class TestDoneUnderAnotherName:
+    """What is done is recognised by what the actions are about, however a later decision puts and names its groups."""
+
+    ENTRY = OpenPosition("buy", 100, Decimal(10))
+
+    def begin(self, world: World, account: Account, puppet: Puppet, first: Group, second: Group) -> str:
+        """Have the first done and the second, which adds margin, wait."""
+        puppet.decision = Act((first, second), "go", lists_trades=True)
+        if any(isinstance(action, AddMargin) for action in first.actions):
+            world.paper.add_fault("latency", route=ADDING, count=1, seconds=0)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        with world.changes() as changes:
+            begun = world.run(world.automation(account, "puppet", CONFIG))
+        assert begun["status"] == "waiting"
+        assert len(changes.kinds) == 1
+        return str(begun["executionId"])
+
+    def test_margin_is_not_added_again_in_a_group_with_another_trade(
+        self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]
+    ) -> None:
+        done, waiting = trades
+        top_up = [Group("top_up", (AddMargin(one, 100),), one) for one in trades]
+        begun = self.begin(world, account, puppet, top_up[0], top_up[1])
+        puppet.decision = act(AddMargin(waiting, 100), AddMargin(done, 100))
+        with world.changes() as changes:
+            result = world.go_on(begun)
+        assert (result["status"], changes.kinds) == ("completed", [])
+        assert told(result) == {done: ("completed", None)}
+
+    def test_an_entry_is_not_made_again_beside_what_is_for_a_trade(
+        self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]
+    ) -> None:
+        top_up = AddMargin(trades[0], 100)
+        begun = self.begin(world, account, puppet, Group("enter", (self.ENTRY,)), Group("top_up", (top_up,), trades[0]))
+        puppet.decision = act(self.ENTRY, top_up)
+        with world.changes() as changes:
+            result = world.go_on(begun)
+        assert (result["status"], changes.kinds) == ("completed", [])
+
+    def test_nor_what_was_done_beside_an_entry(
+        self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]
+    ) -> None:
+        both = Group("both", (SetStopLoss(trades[0], Decimal(48_000)), self.ENTRY), trades[0])
+        top_up = Group("top_up", (AddMargin(trades[1], 100),), trades[1])
+        puppet.decision = Act((both, top_up), "go", lists_trades=True)
+        world.paper.add_fault("status_before", route=ADDING, status=503, count=1)
+        with world.changes() as changes:
+            begun = world.run(world.automation(account, "puppet", CONFIG))
+        assert (begun["status"], changes.kinds) == ("waiting", ["set_stoploss", "open"])
+        puppet.decision = Act((Group("enter", (self.ENTRY,)), top_up), "go", lists_trades=True)
+        with world.changes() as changes:
+            result = world.go_on(str(begun["executionId"]))
+        assert (result["status"], changes.kinds) == ("completed", ["add_margin"])
+
+    def test_a_name_that_changes_ends_it_with_nothing_done_twice(
+        self, world: World, account: Account, puppet: Puppet, trades: tuple[str, str]
+    ) -> None:
+        entry, top_up = Group("enter", (self.ENTRY,)), Group("top_up", (AddMargin(trades[0], 100),), trades[0])
+        begun = self.begin(world, account, puppet, entry, top_up)
+        puppet.decision = Act((dataclasses.replace(entry, trade_id="ladder-2"), top_up), "go", lists_trades=True)
+        with world.changes() as changes:
+            result = world.go_on(begun)
+        assert (result["status"], result["error"]["code"], changes.kinds) == ("failed", "plugin_error", [])

@@ -175,6 +175,14 @@ class TestAccountLease:
         ledger.let_lease_end()
         assert ledger.claim(ledger.queued()) is not None
 
+    def test_nor_for_as_long_as_the_databases_clock_was_set_back(self, ledger: Ledger) -> None:
+        ledger.running(), ledger.running("account-2")
+        ledger.storage.run("UPDATE axisor_leases SET until = {later}", 302)
+        waiting = ledger.queued(lane="protect")
+        assert ledger.claim(waiting) is not None
+        ledger.storage.run("UPDATE axisor_leases SET until = {later}", 299)
+        assert ledger.claim(ledger.queued("account-2")) is None
+
     def test_a_run_that_waits_hands_the_account_over_too(self, ledger: Ledger) -> None:
         run, following = ledger.running(), ledger.queued()
         ledger.claim(following)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +25,7 @@ from axisor_executor.automation import (
 )
 from axisor_executor.credentials import SecureCredentials
 from axisor_executor.exchange import ExchangeOptions, LNMarketsClient, NewTrade, clock
+from axisor_executor.run import patience
 from axisor_executor.settings import RetryPolicy
 from tests.harness.waiting import until
 from tests.harness.world import Account, World
@@ -255,6 +257,28 @@ class TestReduce:
         assert world.alerts == ["half_done_reduce"]
         assert world.watcher.alerts[0].severity == "critical"
 
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_reopen_waits_while_its_keys_are_not_let_in(
+        self, world: World, account: Account, old: str, status: int
+    ) -> None:
+        automation_id = guard(world, account, "reduce_position", reduce_percentage=50)
+        world.paper.add_fault("status_before", route=OPENING, status=status, count=1)
+        with world.changes() as changes:
+            held = world.run(automation_id, trade_id=old)
+            assert (held["status"], held["waitingFor"]) == ("waiting", "paused")
+            assert world.settle(held["executionId"])["status"] == "completed"
+        assert changes.kinds == ["close", "open"]
+        assert world.alerts == ["half_done_reduce"]
+
+    def test_but_not_for_ever(self, world: World, account: Account, old: str) -> None:
+        world.paper.add_fault("status_before", route=OPENING, status=403)
+        held = world.run(guard(world, account, "reduce_position", reduce_percentage=50), trade_id=old)
+        world.storage.run("UPDATE axisor_actions SET created_at = {later}", -3_700)
+        world.storage.run("UPDATE axisor_executions SET expires_at = {later}", -3_700)
+        result = world.go_on(held["executionId"])
+        assert (result["status"], result["result"]["reopened"]) == ("failed", False)
+        assert result["error"]["code"] == "reopen_too_late"
+
     def test_a_reopen_waits_while_the_exchange_is_away(self, world: World, account: Account, old: str) -> None:
         automation_id = guard(world, account, "reduce_position", reduce_percentage=50)
         world.paper.add_fault("status_before", route=OPENING, status=503, count=3)
@@ -384,6 +408,18 @@ class TestWhileUnknown:
         assert is_lost(world.go_on(lost))
         world.paper.clear_faults()
         assert world.settle(lost)["status"] == "completed"
+
+    def test_nobody_gives_up_because_a_machines_clock_is_ahead(
+        self, world: World, lost: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Ahead(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + timedelta(hours=2)
+
+        monkeypatch.setattr(patience, "datetime", Ahead)
+        world.paper.add_fault("status_before", status=503)
+        assert is_lost(world.go_on(lost))
 
 
 def client_of(world: World, account: Account) -> LNMarketsClient:
@@ -519,3 +555,13 @@ class TestWhatPluginsMayAskFor:
             result = world.run(automation_id)
         assert (result["status"], result["error"]["code"]) == ("waiting", "clock_skew")
         assert changes.sent == []
+
+    def test_an_answer_to_another_account_that_is_off_holds_nobody_back(
+        self, world: World, account: Account, puppet: Puppet
+    ) -> None:
+        puppet.decision = act(OpenPosition("buy", 100, Decimal(10)))
+        other = world.account(name="Other")
+        world.paper.settings(windowSeconds=60, clockOffsetSeconds=20)
+        assert world.run(world.automation(other, "puppet", CONFIG))["error"]["code"] == "clock_skew"
+        world.paper.settings(clockOffsetSeconds=0)
+        assert world.run(world.automation(account, "puppet", CONFIG))["status"] == "completed"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from axisor_executor.exchange import LNMarketsClient
+from axisor_executor.exchange.base import Answer, Trade
 from tests.harness.world import Account, World
 
 # A long of 100 USD from 50 000 at 10x is liquidated at 45 454.5: at 90 percent of the way, the market is at 45 909.
@@ -290,3 +293,37 @@ class TestUnusableData:
         world.restart()
         world.paper.settings(tickerAgeSeconds=60)
         assert world.run(guard(world, account, "close_position"), trade_id=trade_id)["status"] == "completed"
+
+
+class TestListedTwice:
+    def listed(self, monkeypatch: pytest.MonkeyPatch, **second: Any) -> None:
+        """Have the exchange list each running trade twice, the ``second`` time otherwise."""
+        read = LNMarketsClient.running_trades
+
+        def twice(client: LNMarketsClient) -> Answer[tuple[Trade, ...]]:
+            answer = read(client)
+            return replace(answer, value=(*answer.value, *(replace(trade, **second) for trade in answer.value)))
+
+        monkeypatch.setattr(LNMarketsClient, "running_trades", twice)
+
+    @pytest.mark.parametrize("more", [{}, {"scope": "all", "margin_threshold": 90}])
+    def test_a_trade_that_is_listed_twice_is_one(
+        self, world: World, account: Account, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+    ) -> None:
+        trade_id = world.open_trade(account)
+        world.move_price(AT_RISK)
+        self.listed(monkeypatch)
+        with world.changes() as changes:
+            named = {} if more else {"trade_id": trade_id}
+            assert world.run(guard(world, account, "close_position", **more), **named)["status"] == "completed"
+        assert changes.kinds == ["close"]
+
+    def test_one_that_is_listed_in_two_ways_is_not_acted_on(
+        self, world: World, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trade_id = world.open_trade(account)
+        self.listed(monkeypatch, margin=1)
+        with world.changes() as changes:
+            result = world.run(guard(world, account, "close_position"), trade_id=trade_id)
+        assert (result["status"], result["error"]["code"]) == ("waiting", "trades_contradict")
+        assert changes.sent == []

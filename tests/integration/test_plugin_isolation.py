@@ -76,6 +76,10 @@ async def promise(context: Any) -> Wait:
 JUNK: dict[str, tuple[Any, str]] = {
     "a promise": (promise, "returned coroutine, not a decision"),
     "a trade id that can't be hashed": (lambda _: groups(Group("go", (ClosePosition("t"),), ["t"])), "trade_id ['t']"),  # type: ignore[arg-type]
+    "an entry under a name of its own": (
+        lambda _: groups(Group("go", (OpenPosition("buy", 100, Decimal(10)),), "ladder-1")),
+        "a group with the trade_id 'ladder-1', which none of its actions is about",
+    ),
     "a failure without an error": (
         lambda _: groups(Group("go", status="failed", facts={"error": "x"})),
         "failed group",

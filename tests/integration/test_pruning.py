@@ -20,6 +20,10 @@ from axisor_executor.automation import Action, AddMargin, CancelOrder, ClosePosi
 from axisor_executor.automation.handler import LONGEST_COOLDOWN
 from axisor_executor.errors import LeaseLost, NotFound, Refused
 from axisor_executor.interventions import resolve, retry
+from axisor_executor.plugins import load
+from axisor_executor.run.acting import Accounts
+from axisor_executor.runtime import Runtime
+from axisor_executor.settings import Settings
 from axisor_executor.storage import actions, executions, history, lineage, pruning, sessions, taking, tokens
 from axisor_executor.storage.connection import Storage
 from axisor_executor.storage.executions import Execution
@@ -40,6 +44,12 @@ class Past(Ledger):
     """A ledger with old executions. ``trades`` counts the trades that were opened."""
 
     trades: Iterator[int] = field(default_factory=lambda: iter(range(1, 1_000_000)))
+
+    @property
+    def opener(self) -> Accounts:
+        """Opens accounts, none of which has keys."""
+        settings = Settings(database_url="sqlite:///not.used", redis_url="redis://127.0.0.1:1")
+        return Runtime(settings, registry=load([]), storage=self.storage).opener
 
     def quiet(self, status: Any = "pending", *, days: float = 400, **more: Any) -> str:
         """Have an execution end that sent nothing."""
@@ -172,7 +182,7 @@ class TestWhatActed:
 
     def test_counts_from_when_it_was_settled(self, past: Past) -> None:
         one = past.uncertain(AddMargin("t", 5))
-        resolve(past.storage, one, "executed")
+        resolve(past.opener, one, "executed")
         assert past.get(one).status == "completed"
         assert past.prune().kept == {"acted_lately": 1}
         past.age(one, 400)
@@ -181,7 +191,7 @@ class TestWhatActed:
     def test_an_uncertain_one_stays_until_it_is_resolved(self, past: Past) -> None:
         one = past.uncertain(AddMargin("t", 5))
         assert past.prune().kept == {"uncertain": 1}
-        resolve(past.storage, one, "not_executed")
+        resolve(past.opener, one, "not_executed")
         assert past.prune().kept == {"acted_lately": 1}, "it was settled just now"
         past.age(one, 100)
         assert past.prune(acted_older_than=90 * DAY).executions == 1
@@ -289,7 +299,7 @@ class TestEntries:
 
     def test_one_of_a_lost_answer_that_a_person_confirmed_stays(self, past: Past) -> None:
         one = past.uncertain()
-        resolve(past.storage, one, "executed")
+        resolve(past.opener, one, "executed")
         past.age(one, 400)
         assert past.prune().kept == {"trade_open": 1}
         assert past.prune(trades_older_than=399 * DAY).executions == 1
@@ -338,7 +348,7 @@ class TestBesideOthers:
             def rows(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
                 found = super().rows(sql, *params)
                 if sql.startswith("SELECT id, status, finished_at") and tried in {row[0] for row in found}:
-                    retry(past.storage, tried, max_age_seconds=60)
+                    retry(past.opener, tried, max_age_seconds=60)
                 return found
 
         with closing(Late(database_url)) as storage, storage.connection():
@@ -413,7 +423,7 @@ class TestBesideOthers:
         with pytest.raises(LeaseLost):
             actions.plan_again(past.storage, run, planned)
         with pytest.raises(NotFound):
-            retry(past.storage, run.id, max_age_seconds=60)
+            retry(past.opener, run.id, max_age_seconds=60)
         assert past.ids == set()
 
 

@@ -166,9 +166,11 @@ class TestRedisAway:
         entry, clock = world.automation(world.account(), "auto_entry", ENTRY), SimpleNamespace(now=1_000.0)
         told: list[str] = []
         error: Exception = redis.TimeoutError("it hangs")
+        hangs = 6.0
 
         def fail(execution_id: str, lane: str) -> None:
             told.append(execution_id)
+            clock.now += hangs
             raise error
 
         monkeypatch.setattr(intake, "time", SimpleNamespace(monotonic=lambda: clock.now))
@@ -176,10 +178,17 @@ class TestRedisAway:
         ids = [enqueue(world.job(entry)) for _ in range(5)]
         assert executions(world) == 5
         assert told == ids[:1]
+        clock.now += hangs * intake.AWAY_SHARE - 1
+        ids.append(enqueue(world.job(entry)))
+        assert told == ids[:1]
+        clock.now += 1
+        hangs = 0
+        ids.append(enqueue(world.job(entry)))
+        assert told == [ids[0], ids[-1]]
         clock.now += intake.AWAY_SECONDS
         error = redis.ResponseError("it is full, which it says at once")
         ids += [enqueue(world.job(entry)) for _ in range(2)]
-        assert told == [ids[0], *ids[5:]]
+        assert told == [ids[0], *ids[6:]]
 
 
 class TestGetResult:

@@ -120,12 +120,16 @@ def look_and_be_refused(recovery: Recovery) -> None:
     assert (raised.value.code, raised.value.status) == ("redis_unavailable", 503)
 
 
+ENDED = pytest.mark.parametrize("ends_in", [-1, 302], ids=["over", "of before the clock was set back"])
+
+
 class TestAbandoned:
+    @ENDED
     def test_a_run_whose_lease_has_ended_is_taken_up(
-        self, ledger: Ledger, queue: StubQueue, recovery: Recovery
+        self, ledger: Ledger, queue: StubQueue, recovery: Recovery, ends_in: float
     ) -> None:
         dead, alive = ledger.running("account-1"), ledger.running("account-2")
-        ledger.storage.run("UPDATE axisor_leases SET until = {later} WHERE account_id = 'account-1'", -1)
+        ledger.storage.run("UPDATE axisor_leases SET until = {later} WHERE account_id = 'account-1'", ends_in)
         assert recovery.look() == 1
         assert queue.woken == [dead.id]
         assert ledger.get(dead.id).status == "queued"

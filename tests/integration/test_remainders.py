@@ -17,6 +17,7 @@ from axisor_executor.storage import actions
 from axisor_executor.storage.actions import LedgerAction
 from axisor_executor.storage.lineage import REOPEN_SECONDS
 from axisor_executor.switching import pause, resume
+from tests.harness.cross import at
 from tests.harness.world import Account, World
 from tests.integration.conftest import Said
 from tests.integration.puppet import CONFIG, Puppet
@@ -135,18 +136,18 @@ class TestTheOldTrade:
     def test_an_uncertain_remainder_is_waited_for_until_a_person_has_looked(
         self, world: World, account: Account, old: str, executed: bool
     ) -> None:
-        execution_id = halve(world, account, old, fault="drop_after")
-        (new,) = (trade["id"] for trade in world.paper.trades(account.paper) if trade["running"])
+        execution_id = halve(world, account, old, fault="drop_after" if executed else "drop_before")
+        running = [trade["id"] for trade in world.paper.trades(account.paper) if trade["running"]]
         give_up(world, execution_id)
         held = world.run(guard(world, account, "close_position"), trade_id=old)
         assert waiting(held, execution_id)
         if executed:
-            interventions.resolve(world.storage, execution_id, "executed", trade_id=new)
+            interventions.resolve(world.parts.opener, execution_id, "executed", trade_id=running[0])
         else:
-            interventions.resolve(world.storage, execution_id, "not_executed")
+            interventions.resolve(world.parts.opener, execution_id, "not_executed")
         done = world.go_on(held["executionId"])
-        assert done["status"] == "completed"
-        assert world.trade(account, new)["running"] is not executed
+        assert (done["status"], done.get("result", {}).get("alreadyClosed", False)) == ("completed", not executed)
+        assert [world.trade(account, one)["closed"] for one in running] == [True] * executed
 
     def test_it_is_over_when_it_is_too_late_for_a_remainder(self, world: World, account: Account, old: str) -> None:
         execution_id = halve(world, account, old)
@@ -381,7 +382,7 @@ class TestWhatWasLostBefore:
         assert world.go_on(lost)["waitingFor"] == "reconcile"
         if by_a_person:
             give_up(world, lost)
-            done = interventions.resolve(world.storage, lost, "executed")
+            done = interventions.resolve(world.parts.opener, lost, "executed")
         else:
             world.make_older(lost, seconds=OLD)  # it may not begin anything any more
             done = world.settle(lost)
@@ -523,14 +524,14 @@ class TestItsMoney:
         assert world.run(entry)["status"] == "completed", "whether its execution has heard of that or not"
         assert world.go_on(execution_id)["error"]["code"] == "reopen_too_late"
         assert world.run(entry)["status"] == "completed"
-        interventions.retry(world.storage, execution_id, max_age_seconds=300)
+        interventions.retry(world.parts.opener, execution_id, max_age_seconds=300)
         assert waiting(world.run(entry), execution_id), "a person wants it after all"
 
     def test_an_uncertain_one_holds_only_those_for_whom_it_may_be_one_trade_more(
         self, world: World, account: Account, puppet: Puppet
     ) -> None:
         entry = world.automation(account, "auto_entry", {"side": "b", "quantity": 100, "max_open_trades": 1})
-        execution_id = halve(world, account, world.run(entry)["tradeId"], fault="drop_after")
+        execution_id = halve(world, account, world.run(entry)["tradeId"], fault="drop_before")
         puppet.decision = act(OpenPosition("buy", 10, Decimal(10)))
         other = world.run(world.automation(account, "puppet", CONFIG))
         assert waiting(other, execution_id)
@@ -538,7 +539,7 @@ class TestItsMoney:
         assert world.go_on(other["executionId"])["status"] == "completed"
         own = world.run(entry)
         assert waiting(own, execution_id)
-        interventions.resolve(world.storage, execution_id, "not_executed")
+        interventions.resolve(world.parts.opener, execution_id, "not_executed")
         assert world.go_on(own["executionId"])["status"] == "completed"
 
     def test_a_dry_run_owes_nothing(self, world: World, account: Account, old: str) -> None:
@@ -565,6 +566,31 @@ class TestItsProtection:
         (alert,) = world.watcher.alerts
         assert (alert.details, alert.severity) == ({"tradeId": done["tradeId"]}, "error")
         assert any(line.startswith("⚠️") and protected in line and "49900" in line for line in said.lines)
+
+    @pytest.mark.parametrize(
+        ("levels", "price", "lost"),
+        [
+            ({"takeprofit": 60_000}, 59_999, {"takeprofit"}),
+            ({"stoploss": 46_000}, 50_599, {"stoploss"}),
+            ({"stoploss": 48_000, "takeprofit": 51_000}, 50_999, {"takeprofit"}),
+            ({"stoploss": 46_000, "takeprofit": 60_000}, 50_599, {"stoploss", "takeprofit"}),
+        ],
+    )
+    def test_what_the_exchange_refuses_at_its_own_price_costs_nobody_the_position(
+        self, world: World, account: Account, levels: dict[str, int], price: int, lost: set[str]
+    ) -> None:
+        """It judges the levels at the ask or bid, here half a spread beside the last price."""
+        old = world.open_trade(account, **levels)
+        world.paper.settings(spread=4)
+        world.move_price(price)
+        with world.changes() as changes:
+            done = world.run(guard(world, account, "reduce_position", reduce_percentage=50), trade_id=old)
+        assert (done["status"], changes.kinds) == ("completed", ["close", "open"])
+        trade = world.trade(account, done["tradeId"])
+        kept = {name: 0 if name in lost else value for name, value in levels.items()}
+        assert {name: trade[name] for name in levels} == kept
+        assert set(done["result"]["dropped"]) == lost
+        assert world.alerts == (["unguarded_trade"] if "stoploss" in lost else [])
 
     def test_a_lost_take_profit_is_no_alert(self, world: World, account: Account, said: Said) -> None:
         execution_id = halve(world, account, world.open_trade(account, takeprofit=50_100))
@@ -656,6 +682,22 @@ class TestAnOrderThatIsFilledMeanwhile:
         failed = world.run(world.automation(account, "puppet", CONFIG))
         assert failed["error"]["code"] == "plugin_error"
         assert found == [0, 0, 1]
+
+
+class TestAStopLossThatIsFirst:
+    @pytest.mark.parametrize("more", [{}, {"scope": "all", "margin_threshold": 5}])
+    def test_nothing_was_reduced_and_nothing_is_left(
+        self, world: World, account: Account, more: dict[str, Any]
+    ) -> None:
+        old = world.open_trade(account, quantity=100, stoploss=48_000)
+        reducing = guard(world, account, "reduce_position", reduce_percentage=50, **more)
+        if more:
+            world.move_price(49_000)
+        with at("sending", lambda: world.paper.set_price(47_900)):
+            done = world.run(reducing, **({} if more else {"trade_id": old}))
+        told = done["trades"][0] if more else done["result"]
+        assert (done["status"], told["alreadyClosed"]) == ("completed", True)
+        assert (told["reducedQuantity"], told["remainingQuantity"]) == (0, 0)
 
 
 class TestAHistoryThatCanNotBeRead:

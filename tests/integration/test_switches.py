@@ -15,11 +15,13 @@ import psycopg2
 import pytest
 
 from axisor_executor.automation import AddMargin, CancelOrder, CashIn, OpenPosition, SetStopLoss, SetTakeProfit, act
-from axisor_executor.errors import InvalidJob, NotFound
+from axisor_executor.errors import AxisorError, InvalidJob, NotFound
 from axisor_executor.run import points
 from axisor_executor.settings import RetryPolicy
 from axisor_executor.storage import connection, switches
-from axisor_executor.switching import CLOCK_TOLERANCE_SECONDS, Paused, pause, resume
+from axisor_executor.storage.connection import Storage
+from axisor_executor.storage.switches import Scope
+from axisor_executor.switching import CLOCK_TOLERANCE_SECONDS, Paused, begin, found, is_settled, pause, resume
 from tests.harness.waiting import until
 from tests.harness.world import Account, World
 from tests.integration.puppet import CONFIG, Puppet
@@ -66,6 +68,10 @@ def at(point: str, do: Callable[[], object], *, after: int = 0) -> Iterator[None
         yield
     finally:
         points.listeners.remove(listener)
+
+
+def loosen(storage: Storage, scope: Scope, scope_id: str) -> None:
+    switches.put(storage, scope, scope_id, "reduce_only", None)
 
 
 def scope_id(scope: str, account: Account, automation_id: str) -> str:
@@ -434,6 +440,54 @@ class TestReturnsWhenNothingCanLeave:
             (out,) = paused.result(20).already_out
             assert run.result(20)["status"] == "completed"
         assert (out.status, out.kind, out.account_id) == ("confirmed", "open_position", account.id)
+
+    @pytest.mark.parametrize(("change", "mode"), [(resume, None), (loosen, "reduce_only")], ids=["gone", "loosened"])
+    @pytest.mark.parametrize("scope", ["all", "account"])
+    def test_a_switch_that_somebody_else_changes_meanwhile_is_not_told_to_stand(
+        self, world: World, account: Account, pool: ThreadPoolExecutor, scope: Any, change: Any, mode: str | None
+    ) -> None:
+        entry = world.automation(account, "auto_entry", ENTRY)
+        scoped = (scope, scope_id(scope, account, entry))
+        with self.stopped_at("sending", world, pool, entry) as (run, go_on):
+            paused = pool.submit(pause, world.storage, *scoped)
+            self.wait_for_switch(world, paused)
+            change(world.storage, *scoped)
+            with pytest.raises(AxisorError, match="by somebody else") as caught:
+                paused.result(20)
+            go_on.set()
+            sent = run.result(20)["executionId"]
+        error = caught.value
+        assert (error.status, error.code, error.details["mode"]) == (409, "switch_changed", mode)
+        (out,) = error.details["alreadyOut"]
+        assert (out["executionId"], out["action"], out["status"]) == (sent, "open_position", "sending")
+        assert f"open_position of execution {sent} (sending)" in error.message
+
+    def test_one_that_is_set_again_meanwhile_has_what_left_in_between_waited_for(
+        self, world: World, account: Account, pool: ThreadPoolExecutor
+    ) -> None:
+        """The switch stands, but not all the time: what it did not hold back must not be called stopped."""
+        entry = world.automation(account, "auto_entry", ENTRY)
+        pausing = begin(world.storage, "all", "", mode="paused", reason=None, window_seconds=30)
+        resume(world.storage, "all")
+        with self.stopped_at("sending", world, pool, entry) as (run, go_on):
+            switches.put(world.storage, "all", "", "paused", None)
+            assert not is_settled(world.storage, pausing)
+            assert found(world.storage, pausing) is None
+            go_on.set()
+            run.result(20)
+        assert is_settled(world.storage, pausing)
+        assert found(world.storage, pausing) == Paused((), "", None)
+
+    def test_one_that_is_tightened_meanwhile_stands(
+        self, world: World, account: Account, pool: ThreadPoolExecutor
+    ) -> None:
+        entry = world.automation(account, "auto_entry", ENTRY)
+        with self.stopped_at("sending", world, pool, entry) as (_, go_on):
+            paused = pool.submit(pause, world.storage, "all", mode="reduce_only")
+            self.wait_for_switch(world, paused)
+            switches.put(world.storage, "all", "", "paused", None)
+            go_on.set()
+            assert [one.status for one in paused.result(20).already_out] == ["confirmed"]
 
     def test_what_is_not_committed_yet_does_not_leave_and_is_not_waited_for(
         self, world: World, account: Account, pool: ThreadPoolExecutor

@@ -91,7 +91,7 @@ def test_what_another_version_wrote_is_tried_again_and_then_uncertain(world: Wor
     assert result["error"]["code"] == "ledger_unreadable"
     assert "unknown action kind 'HedgePosition'" in result["error"]["message"]
     with pytest.raises(AxisorError, match="can't be read by this version"):
-        interventions.retry(world.storage, lost, max_age_seconds=300)
+        interventions.retry(world.parts.opener, lost, max_age_seconds=300)
     assert world.execution(lost).status == "uncertain"
     assert world.alerts == ["uncertain_outcome"]
 
@@ -125,26 +125,28 @@ def test_what_could_not_be_told_is_told_once_it_is_known(
     to_its_end(world, lost)
     world.storage.run("UPDATE axisor_executions SET plan = ? WHERE id = ?", plan, lost)
     if told_by == "a retry":
-        interventions.retry(world.storage, lost, max_age_seconds=300)
+        interventions.retry(world.parts.opener, lost, max_age_seconds=300)
         assert world.settle(lost)["status"] == "completed"
     else:
-        assert interventions.resolve(world.storage, lost, "executed")["status"] == "completed"
+        assert interventions.resolve(world.parts.opener, lost, "executed")["status"] == "completed"
     told = [(row.trade_id, row.status) for row in world.trade_log() if row.action == "top_up"]
     assert sorted(told) == sorted([(lost_one, "success"), (done_one, "success")])
 
 
 @pytest.mark.parametrize(
-    ("verdict", "status", "action"), [("executed", "completed", "confirmed"), ("not_executed", "failed", "rejected")]
+    ("verdict", "fault", "status", "action"),
+    [("executed", "drop_after", "completed", "confirmed"), ("not_executed", "drop_before", "failed", "rejected")],
 )
 def test_one_of_whose_plan_nothing_is_left_can_be_resolved(
-    world: World, puppets: str, verdict: Any, status: str, action: str
+    world: World, puppets: str, verdict: Any, fault: str, status: str, action: str
 ) -> None:
-    world.paper.add_fault("drop_after", route=OPENING, count=1)
+    world.paper.add_fault(fault, route=OPENING, count=1)
     lost = world.run(puppets)["executionId"]
     of_another_version(world.storage, "plan", lost, copy.deepcopy(world.execution(lost).plan or {}))
     to_its_end(world, lost)
     world.storage.run("UPDATE axisor_executions SET plan = NULL WHERE id = ?", lost)
-    assert interventions.resolve(world.storage, lost, verdict)["status"] == status
+    world.storage.run("UPDATE axisor_actions SET sent_at = {later}", -3_700)
+    assert interventions.resolve(world.parts.opener, lost, verdict)["status"] == status
     assert [one.status for one in world.actions(lost)] == [action]
 
 

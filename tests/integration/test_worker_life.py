@@ -6,9 +6,10 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,46 @@ class TestStopping:
         self.carried_out_once(world, account, execution_id, tmp_path / "second.log")
 
 
+FULL = """
+import os, sys
+number = sys.stderr.fileno()  # of the pipe to the master, which reads whole frames
+os.set_blocking(number, False)
+try:
+    while True:
+        os.write(number, b"\\0\\0\\0\\1.")
+except BlockingIOError:
+    os.set_blocking(number, True)
+"""
+
+
+@sqlite_only
+def test_one_stops_although_nobody_reads_what_it_says(world: World, tmp_path: Path) -> None:
+    """Dramatiq logs from its signal handler, before it does what it was told to."""
+    (tmp_path / "full.py").write_text(FULL)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b".")
+    os.set_blocking(writing, True)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    command = [sys.executable, "-m", "dramatiq", "axisor_executor.actors", "full", "--processes", "1", "--threads", "4"]
+    env = world.environment(AXISOR_SHUTDOWN_SECONDS="5", PYTHONPATH=path)
+    with subprocess.Popen(command, stdout=writing, stderr=writing, env=env, start_new_session=True) as master:
+        os.close(writing)
+        try:
+            until(lambda: standing.workers(world.storage), timeout=30)
+            master.send_signal(signal.SIGTERM)
+            until(lambda: not standing.workers(world.storage), timeout=30)
+            assert master.poll() is None, "it has lines that nobody has read"
+            with os.fdopen(reading, "rb") as stream:
+                assert b"Sending signal 'SIGTERM' to subprocesses" in stream.read()
+            assert master.wait(30) == 0, "its worker's runs ended in time"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(master.pid, signal.SIGKILL)
+
+
 class TestLanes:
     def test_a_flood_of_slow_entries_does_not_keep_a_guard_from_starting(
         self, world: World, account: Account, tmp_path: Path
@@ -274,6 +315,22 @@ class TestRefusingToStart:
     def test_just_enough_of_them(self, world: World, tmp_path: Path) -> None:
         with world.worker(tmp_path / "worker.log", AXISOR_DB_POOL="8") as worker:
             assert worker.running
+
+    @pytest.mark.parametrize(
+        ("options", "why"),
+        [({"queues": ["guard", "default"]}, "--queues names 'guard'"), ({"threads": 0}, "--threads is 0")],
+        ids=["no such lane", "no thread"],
+    )
+    def test_one_that_would_serve_nothing(
+        self, world: World, tmp_path: Path, options: dict[str, Any], why: str
+    ) -> None:
+        assert why in refusal(world, tmp_path / "worker.log", **options)
+        assert standing.workers(world.storage) == []
+
+    def test_one_for_a_single_lane_tells_which(self, world: World, tmp_path: Path) -> None:
+        with world.worker(tmp_path / "worker.log", queues=["protect"]) as worker:
+            worker.wait_for_line("Worker ready: 4 threads, lanes: protect, automation types: ")
+            assert [one["queues"] for one in standing.workers(world.storage)] == [["protect"]]
 
     def test_two_plugins_for_one_type(self, world: World, tmp_path: Path) -> None:
         site = tmp_path / "site"

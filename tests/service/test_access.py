@@ -126,7 +126,13 @@ def test_openapi_and_unknown_paths_need_any_token(api: Api) -> None:
     assert client.get("/api/openapi.json")["openapi"].startswith("3.")
     assert client.error("GET", "/nothing") == (404, "not_found")
     assert client.error("PUT", "/api/switches") == (405, "method_not_allowed")
-    assert "GET" in client("PUT", "/api/switches").headers["Allow"]
+    for path, allowed in (
+        ("/api/switches", "GET, POST, DELETE"),
+        ("/api/automation/executions/x", "GET"),
+        ("/login", "GET, POST"),
+        ("/healthz", "GET, HEAD"),
+    ):
+        assert client("PUT", path).headers["Allow"] == allowed
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -194,6 +200,19 @@ class TestRates:
             assert answers[-1].json()["error"]["code"] == "too_many_requests"
             assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
             assert client()("GET", "/api/switches").status_code == 200, "each token has its own"
+
+    def test_who_has_asked_too_often_can_still_pause(self, world: World) -> None:
+        world.restart(http_requests_per_minute=3)
+        with served(create_app(world.parts)) as base:
+
+            def hasty() -> list[requests.Response]:
+                one = Client(base, tokens.create(world.storage, "of a test", SCOPES)[0])
+                asked = [one("GET", "/api/switches") for _ in range(5)]
+                return asked + [one("POST", "/api/switches", json={"scope": "all"}) for _ in range(4)]
+
+            answers = within_a_minute(hasty)
+            assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2 + [200] * 3 + [429]
+            assert "pauses" in answers[-1].json()["error"]["message"]
 
 
 class TestUsers:

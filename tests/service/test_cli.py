@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
+
+import pytest
+
 from axisor_executor.storage import tokens
 from tests.cli.conftest import Commands, commands  # noqa: F401  the fixture
 from tests.harness.world import World
@@ -17,6 +23,21 @@ def test_a_token_is_shown_once_and_passes(commands: Commands, world: World) -> N
     everything = commands("tokens", "list").stdout + str(listed)
     assert "monitoring" in everything
     assert text.split("_", 2)[2] not in everything
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_one_that_could_not_be_shown_is_revoked(world: World, option: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m axisor_executor.cli tokens create --name x {option} >/dev/full"
+    done = subprocess.run(
+        command, shell=True, env=world.environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    (made,) = tokens.listed(world.storage)
+    assert made.revoked_at is not None
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        f"Token {made.id} could not be shown, and is revoked.\n"
+        "error: the output can't be written: No space left on device\n"
+    )
 
 
 def test_scopes_user_and_end(commands: Commands, world: World) -> None:  # noqa: F811

@@ -159,6 +159,8 @@ class TestLogin:
             {"Sec-Fetch-Site": "same-site"},
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
+            {"Origin": "http://["},
+            {"Origin": "//"},
         ):
             assert visitor.log_in(text, headers=headers).status_code == 403
         host = visitor.base.removeprefix("http://")
@@ -439,6 +441,20 @@ class TestContents:
             foreign = visitor("GET", f"/console/{path}/{ran['user456']}")
             assert (missing.status_code, foreign.status_code) == (404, 404)
             assert foreign.text.replace(ran["user456"], "ID") == missing.text.replace("no-such-one", "ID")
+
+    def test_a_bound_token_is_not_told_that_everything_runs(self, world: World, visitor: Visitor) -> None:
+        world.account()
+        visitor.log_in(token_of(world))
+        page = visitor("GET", "/console/live").text
+        assert "everything runs" in page
+        assert "all calls go through" in page
+        switching.pause(world.storage, "all")
+        visitor.log_in(token_of(world, user="user123"))
+        page = visitor("GET", "/console/live").text
+        assert "None of yours is set" in page
+        assert "None of your accounts" in page
+        assert "everything runs" not in page
+        assert "all calls go through" not in page
 
     def test_open_breakers_are_shown_to_whom_they_concern(self, world: World, inside: Visitor) -> None:
         for user in ("user123", "user456"):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from axisor_executor import runtime
 from axisor_executor.service import create_app
@@ -71,6 +75,28 @@ class TestIdempotencyKey:
             assert admin.error("POST", EXECUTE, json=world.job("a"), headers=headers) == (400, "invalid_key")
         assert count(world) == 0
 
+    def test_one_that_would_be_taken_for_another_is_refused(self, world: World, admin: Client) -> None:
+        """A header's bytes have no encoding: the key would not be the one of the same text given to the library."""
+        for key in (b"\xc3\xa9", b"\xe9"):
+            headers = {"Idempotency-Key": key}
+            assert admin.error("POST", EXECUTE, json=world.job("a"), headers=headers) == (400, "invalid_key")
+        connection = HTTPConnection(admin.base.removeprefix("http://"))
+        connection.putrequest("POST", EXECUTE)
+        body = json.dumps(world.job("a")).encode()
+        for name, value in (
+            ("Authorization", f"Bearer {admin.token}"),
+            ("Content-Length", str(len(body))),
+            *JSON.items(),
+            ("Idempotency-Key", "one"),
+            ("idempotency-key", "one"),
+        ):
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        assert (answer.status, json.load(answer)["error"]["code"]) == (400, "invalid_key")
+        connection.close()
+        assert count(world) == 0
+
     def test_many_at_once_are_one(self, world: World, admin: Client) -> None:
         job, headers = world.job("auto789"), {"Idempotency-Key": "one"}
 
@@ -92,7 +118,7 @@ class TestWaiting:
         assert answer.json()["status"] == "queued"
 
     def test_it_has_a_bound(self, admin: Client) -> None:
-        for wait in ("61", "-1", "nan", "inf", "soon", "1e999"):
+        for wait in ("61", "-1", "nan", "inf", "soon", "1e999", "1&wait=2"):
             assert admin.error("POST", f"{EXECUTE}?wait={wait}", json={}) == (400, "invalid_request"), wait
 
     def test_what_is_over_already_is_not_waited_for(self, world: World, admin: Client) -> None:
@@ -128,6 +154,20 @@ class TestWaiting:
                 world.parts.executor.run(execution_id)
             assert {one.result(30) for one in waiting} == {(200, "failed")}
         narrow.close()
+
+    def test_a_client_that_hangs_up_is_not_waited_for(self, world: World) -> None:
+        app = create_app(world.parts)
+        token, _ = tokens.create(world.storage, "one", SCOPES)
+        with served(app) as base:
+            address, body = urlsplit(base), json.dumps(world.job("auto789"))
+            headers = f"Host: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json"
+            request = f"POST {EXECUTE}?wait=60 HTTP/1.1\r\n{headers}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            with socket.create_connection((address.hostname, address.port)) as client:
+                client.sendall(request.encode())
+                until(lambda: app.state.parts.waiting.count == 1)
+            until(lambda: app.state.parts.waiting.count == 0, timeout=5)
+            assert count(world) == 1, "the job was taken"
+            app.state.parts.waiting.release()
 
     def test_released_clients_are_told_where_it_stands(self, world: World) -> None:
         app = create_app(world.parts)

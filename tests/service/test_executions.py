@@ -81,11 +81,20 @@ class TestList:
             "statsu=failed",
             "since=yesterday",
             "since=2026-01-01T00:00:00",
+            "since=2027",
+            "since=20260101",
+            "until=20261124",
+            "until=2026-11-24",
+            "since=1e9",
+            "since=20260101T000000Z",
             "since=0001-01-01T00:00:00%2B23:00",
             "until=9999-12-31T23:59:59-23:00",
             "cursor=",
             "cursor=zzz",
             "account=" + "x" * 201,
+            "limit=1&limit=2",
+            "limit=1&limi%74=1",
+            "account=&account=x",
         ):
             assert admin.error("GET", f"{LIST}?{query}") == (400, "invalid_request"), query
 
@@ -143,9 +152,12 @@ class TestInterventions:
 
     def test_an_uncertain_one_is_resolved(self, uncertain: str, admin: Client, world: World) -> None:
         path = f"{LIST}/{uncertain}/resolve"
-        answer = admin("POST", path, json={"verdict": "executed", "tradeId": "trade456"})
+        (trade,) = world.paper.trades(world.accounts[-1].paper)
+        assert admin.error("POST", path, json={"verdict": "not_executed"}) == (409, "was_executed")
+        assert admin.error("POST", path, json={"verdict": "executed", "tradeId": "t"}) == (400, "not_our_trade")
+        answer = admin("POST", path, json={"verdict": "executed", "tradeId": trade["id"]})
         assert answer.status_code == 200
-        assert (answer.json()["status"], answer.json()["tradeId"]) == ("completed", "trade456")
+        assert (answer.json()["status"], answer.json()["tradeId"]) == ("completed", trade["id"])
         assert [one.status for one in world.actions(uncertain)] == ["confirmed"]
         assert admin.error("POST", path, json={"verdict": "executed"}) == (400, "not_uncertain")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from axisor_executor.service import create_app
-from axisor_executor.storage import tokens
+from axisor_executor.service.callers import COOKIE
+from axisor_executor.storage import sessions, tokens
 from tests.harness.world import World
 from tests.service.conftest import Client, served
 
@@ -38,3 +41,30 @@ def test_mounted_under_a_prefix(world: World, prefix: str) -> None:
         assert described["servers"] == [{"url": prefix}]
         client.close()
         nobody.close()
+
+
+def test_the_state_of_the_host_stays_the_hosts(world: World) -> None:
+    """Its middleware may keep a session and a token of its own there, and never finds ours."""
+    theirs = {"session": object(), "token": "of the host"}
+    found: list[tuple[dict[str, object], str]] = []
+
+    class Keeps:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            scope["state"] = dict(theirs)
+            await self.app(scope, receive, send)
+            found.append((scope["state"], repr(scope)))
+
+    text, made = tokens.create(world.storage, "one", tokens.SCOPES)
+    session = sessions.begin(world.storage, made)
+    host = Starlette(routes=[Mount("/executor", create_app(world.parts))], middleware=[Middleware(Keeps)])
+    with served(host) as base:
+        client, browser = Client(base, text), Client(base, None)
+        assert client("GET", "/executor/api/switches").status_code == 200
+        assert browser("GET", "/executor/", headers={"Cookie": f"{COOKIE}={session}"}).status_code == 200
+        client.close()
+        browser.close()
+    assert [state for state, _ in found] == [theirs, theirs]
+    assert found[1][1].count(session) == 1, "in the request's own header, and nowhere else that a log may show"

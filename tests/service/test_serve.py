@@ -14,10 +14,12 @@ from pathlib import Path
 
 from axisor_executor.embedded import ChildProcess
 from axisor_executor.service.serving import _listening
-from axisor_executor.storage import tokens
+from axisor_executor.storage import switches, tokens
 from tests.harness.world import World
+from tests.integration.test_interventions import ONCE
 from tests.service.conftest import Client
 from tests.service.test_execute import EXECUTE, count, until
+from tests.service.test_switches import out_for_long
 
 SERVE = [sys.executable, "-m", "axisor_executor.cli", "serve"]
 
@@ -48,6 +50,23 @@ def test_it_stops_when_told_and_lets_no_client_hang(world: World, tmp_path: Path
     assert "Traceback" not in log
     assert client.token is not None
     assert client.token.split("_", 2)[2] not in log
+
+
+def test_a_pause_that_waits_is_answered_when_it_stops(world: World, tmp_path: Path) -> None:
+    """At once, with what is so: the switch is set, and what is out is not known yet."""
+    world.restart(retries={"auto_entry": ONCE}, signature_window_seconds=30.0)
+    account = world.account()
+    with serving(world, tmp_path / "serve.log") as (child, client), ThreadPoolExecutor(1) as pool:
+        out_for_long(world, account)
+        paused = pool.submit(client.error, "POST", "/api/switches", json={"scope": "account", "id": account.id})
+        until(lambda: switches.listed(world.storage))
+        os.kill(child.pid, signal.SIGTERM)
+        assert paused.result(10) == (503, "pause_unconfirmed")
+        until(lambda: child.returncode is not None, timeout=10)
+        assert child.returncode == 0
+        log = child.text()
+    assert "Traceback" not in log
+    assert [one.mode for one in switches.listed(world.storage)] == ["paused"]
 
 
 def test_two_processes_share_the_work(world: World, tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def test_a_token_is_who_it_was_made_for(world: World) -> None:
     assert made.last_used_at is None
 
 
+def test_its_user_is_one_that_jobs_can_have(world: World) -> None:
+    assert tokens.create(world.storage, "one", ["read"], user_id=" user123\n")[1].user_id == "user123"
+
+
 def test_the_database_does_not_hold_it(world: World) -> None:
     text, made = tokens.create(world.storage, "monolith", ["read"])
     (kept,) = world.storage.rows("SELECT * FROM axisor_tokens")

@@ -135,6 +135,43 @@ class TestCooldown:
         assert left is not None
         assert [290 < time / 1000 <= 300 for time in left.values() if time > 0] == [True]
 
+    @pytest.mark.parametrize("seconds", [None, 301, 10**9])
+    @pytest.mark.parametrize("is_hash", [False, True])
+    def test_one_that_no_process_of_ours_began_silences_nothing(
+        self, process: Callable[[], Desk], seconds: int | None, is_hash: bool
+    ) -> None:
+        """Without an end, or with a later one than a cooldown can have, it would do so for good."""
+        here, there = process(), process()
+        key = here.desk.cooldowns._key(alert_desk._name(BROKEN_KEYS))
+        here.shared.ask(lambda client: client.hset(key, "a", "b") if is_hash else client.set(key, "1"))
+        if seconds is not None:
+            here.shared.ask(lambda client: client.expire(key, seconds))
+        here.take(BROKEN_KEYS)
+        there.take(BROKEN_KEYS)
+        assert (here.outcome, there.outcome) == ([("credential_failure", 0)], [])
+        left = here.shared.ask(lambda client: client.pttl(key))
+        assert left is not None
+        assert 290_000 < left <= 300_000
+
+    @pytest.mark.parametrize("held", ["abc", b"\xff", "-5", "9" * 5000, "1.5"])
+    def test_a_count_that_is_none_loses_no_alert(self, process: Callable[[], Desk], held: str | bytes) -> None:
+        here = process()
+        key = here.desk.cooldowns._key(alert_desk._name(BROKEN_KEYS), "held")
+        here.shared.ask(lambda client: client.set(key, held))
+        here.take(BROKEN_KEYS)
+        assert here.outcome == [("credential_failure", 0)]
+
+    @pytest.mark.parametrize("held", ["abc", str(2**63 - 1)])
+    def test_nor_is_it_added_to(self, process: Callable[[], Desk], held: str) -> None:
+        here, there = process(), process()
+        here.take(BROKEN_KEYS)
+        key = here.desk.cooldowns._key(alert_desk._name(BROKEN_KEYS), "held")
+        here.shared.ask(lambda client: client.set(key, held))
+        there.take(BROKEN_KEYS, BROKEN_KEYS)
+        end_cooldown(here, BROKEN_KEYS)
+        here.take(BROKEN_KEYS)
+        assert here.outcome == [("credential_failure", 0), ("credential_failure", 2)]
+
     def test_without_redis_each_process_goes_by_itself(self) -> None:
         here, there = Desk(NOWHERE, "test"), Desk(NOWHERE, "test")
         here.take(BROKEN_KEYS, BROKEN_KEYS)
@@ -299,6 +336,25 @@ class TestTelling:
         found = recent(here.shared, 1000)
         assert len(found) == 200
         assert found[0]["executionId"] == "e209"
+
+    def test_what_others_wrote_is_left_out(self, process: Callable[[], Desk]) -> None:
+        here = process()
+        here.take(BROKEN_KEYS)
+        (ours,) = recent(here.shared)
+        others = (
+            "garbage",
+            b"\xff",
+            "null",
+            "7",
+            '{"a": 1}',
+            "[" * 100_000,
+            json.dumps(ours | {"raisedAt": None}),
+            json.dumps(ours | {"severity": ["critical"]}),
+            json.dumps(ours | {"message": "\ud800"}),
+            json.dumps({name: value for name, value in ours.items() if name != "accountName"}),
+        )
+        here.shared.ask(lambda client: client.lpush(here.shared.key("alerts", "recent"), *others))
+        assert recent(here.shared, 1) == [ours]
 
     def test_none_while_redis_is_away(self, alone: Desk) -> None:
         assert recent(alone.shared) == []

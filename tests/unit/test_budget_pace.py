@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axisor_executor.automation import Lane
-from axisor_executor.limits.pace import GRACE, GUARDED, HORIZON, JITTER, LONGEST_SLOW_DOWN, SECOND, Calls, Pace
+from axisor_executor.limits.pace import (
+    GRACE,
+    GUARDED,
+    HORIZON,
+    JITTER,
+    LONGEST_SLOW_DOWN,
+    LONGEST_WAIT,
+    SECOND,
+    Calls,
+    Pace,
+)
 from axisor_paper_exchange.server.limits import RateLimits
 
 FIVE = Pace.per_second(5)
@@ -267,3 +277,20 @@ def test_a_slow_down_has_an_end() -> None:
     calls.slow_down(START, 1)
     assert calls.ask(FIVE, "protect", START, 0).after == LONGEST_SLOW_DOWN
     assert calls.ask(FIVE, "protect", START + LONGEST_SLOW_DOWN, 0).after == 0
+
+
+@pytest.mark.parametrize("back", [SECOND, 600 * SECOND, 900 * SECOND])
+@pytest.mark.parametrize("lane", ["protect", "default"])
+def test_a_clock_that_is_set_back_holds_nobody_up(lane: Lane, back: int) -> None:
+    calls = Calls()
+    for _ in range(8):
+        place = calls.ask(FIVE, lane, START, 2 * SECOND).place
+    now = START - back
+    for _ in range(4):
+        turn = calls.ask(FIVE, lane, now, SECOND, place)
+        place = turn.place
+        now += turn.after
+        if turn.after == 0:
+            break
+    assert turn.after == 0
+    assert now <= START - back + LONGEST_WAIT + FIVE.window

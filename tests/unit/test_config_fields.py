@@ -77,6 +77,38 @@ def test_text_is_taken_exactly(number):
     assert Number().parse(str(number)) == number
 
 
+@pytest.mark.parametrize(
+    ("value", "percent"),
+    [
+        (0.07 * 100, "7"),
+        ("7.000000000000001", "7"),
+        (0.29 * 100, "29"),
+        (100 / 3, "33.333333333"),
+        ("66.666666666666667", "66.666666667"),
+        (100.00000000000001, "100"),
+        ("12.123456789", "12.123456789"),
+        ("5.50", "5.50"),
+        (D("9" * 40 + ".0000000001"), "9" * 40),
+    ],
+)
+def test_a_percentage_is_free_of_what_binary_adds(value, percent):
+    found = Number(unit="percent").parse(value)
+    assert found == D(percent)
+    assert Number(unit="USD").parse(value) == (D(value) if isinstance(value, str) else D(str(value)))
+
+
+def test_a_percentage_is_rounded_before_its_bounds_are_looked_at():
+    field = Number(above=0, most=100, unit="percent")
+    assert field.parse(100.00000000000001) == 100
+    with pytest.raises(ValueError, match="must be a number above 0 and up to 100"):
+        field.parse(1e-12)
+
+
+@given(st.floats(-(10**6), 10**6))
+def test_a_percentage_is_never_further_off_than_that(value):
+    assert abs(Number(unit="percent").parse(value) - D(repr(value))) <= D("5e-10")
+
+
 @given(st.integers(1, 10**6))
 def test_prices_come_in_steps(half_dollars):
     price = D(half_dollars) / 2

@@ -27,8 +27,9 @@ WHOLE = SecureCredentials("k", "s", "p")
 
 # Shown by ``str.strip`` as ends, these would not survive; everything else must.
 printable = st.characters().filter(str.isprintable)
-secrets = st.text(printable, min_size=1).map(str.strip).filter(bool)
-headers = st.text(st.characters(codec="latin-1").filter(str.isprintable), min_size=1).map(str.strip).filter(bool)
+secrets = st.text(printable, min_size=1, max_size=512).map(str.strip).filter(bool)
+latin = st.characters(codec="latin-1").filter(str.isprintable)
+headers = st.text(latin, min_size=1, max_size=512).map(str.strip).filter(bool)
 
 
 def opened(row: Any, ring: KeyRing = NO_KEYS) -> SecureCredentials:
@@ -109,6 +110,32 @@ def test_control_characters_are_no_credential() -> None:
     assert "The API Secret of account acc1 holds control characters" in refused(row, "credentials_unreadable")
 
 
+@pytest.mark.parametrize("label", ["API Key", "API Secret", "Passphrase"])
+@pytest.mark.parametrize("shape", ["plain text", "monolith", "sealed"])
+@pytest.mark.parametrize("length", [513, 9_000])
+def test_a_value_longer_than_any_credential_is_refused(label: str, shape: str, length: int) -> None:
+    fields: dict[str, Any] = {"API Key": "key", "API Secret": "secret", "Passphrase": "passphrase"}
+
+    def row(text: str) -> dict[str, str]:
+        stored: Any = {"API Key": "k", "API Secret": "s", "Passphrase": "p", label: text}
+        if shape == "plain text":
+            return dict(stored)
+        return {
+            name: RING.encrypt(SecretStr(value), format=shape, account_id="acc1", field=fields[name])  # type: ignore[arg-type]
+            for name, value in stored.items()
+        }
+
+    message = refused(row("\u00fc" * length), "credentials_invalid", RING)
+    assert message == f"The credentials of account acc1 are longer than 512 characters: {label}"
+    assert opened(row(f" {'x' * 512} "), RING) != WHOLE
+
+
+def test_an_endless_value_is_refused_before_it_is_looked_at() -> None:
+    stored = StoredCredentials({"API Key": "k", "API Secret": "s" * 5_000_000, "Passphrase": "p"}, account_id="acc1")
+    with pytest.raises(CredentialsError, match="longer than 512 characters: API Secret"):
+        stored.check()  # which `open` begins with
+
+
 def test_a_number_is_taken_as_its_digits() -> None:
     assert opened({"API Key": "k", "API Secret": "s", "Passphrase": 4711}).reveal_passphrase() == "4711"
 
@@ -145,6 +172,9 @@ def test_what_can_not_be_read_is_not_written() -> None:
         with pytest.raises(CredentialsError, match="can't be sent: Passphrase") as caught:
             write("s", bad)
         assert caught.value.code == "credentials_invalid"
+    with pytest.raises(CredentialsError, match="longer than 512 characters: API Secret, Passphrase") as caught:
+        write("s" * 513, "p" * 513)
+    assert caught.value.code == "credentials_invalid"
     for other in (None, 5, b"p"):
         with pytest.raises(CredentialsError, match="Must be text: API Secret, Passphrase") as caught:
             write(other, other)

@@ -8,10 +8,13 @@ import decimal
 import gc
 import io
 import logging
+import os
+import signal
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from decimal import Decimal
 from functools import partial
@@ -106,6 +109,33 @@ class TestAnswers:
         hang.release.set()
         thread.join(10)
         assert not thread.is_alive()
+
+
+class TestForking:
+    @pytest.mark.parametrize("ends", [contextlib.nullcontext, partial(sys.exit, 0), partial(divmod, 1, 0)], ids=str)
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+    def test_a_child_ends_where_it_comes_back(self, deciders: Deciders, ends: Callable[[], object]) -> None:
+        def call() -> int:
+            child = os.fork()
+            if child == 0:
+                ends()
+            return child
+
+        child = deciders.ask(OTHER, "decide()", call, 5)
+        ended: list[int] = []
+        try:
+            assert until(lambda: ended or ended.extend(_status_of(child)) or ended)
+            assert ended[0] > 0
+        finally:
+            if not ended:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        assert deciders.ask(OTHER, "decide()", lambda: "still here", 5) == "still here"
+
+
+def _status_of(child: int) -> list[int]:
+    found, status = os.waitpid(child, os.WNOHANG)
+    return [os.waitstatus_to_exitcode(status)] if found else []
 
 
 class Unspeakable(Exception):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from axisor_executor.embedded import ChildProcess, PrivateRedis, find_redis_server, free_port
+from axisor_executor.embedded import ChildProcess, PrivateRedis, find_redis_server, free_port, redis_url
 from axisor_executor.errors import AxisorError, EmbeddedServerError
 
 _PARENT = """
@@ -220,6 +222,29 @@ class TestPrivateRedis:
     def test_a_fixed_port_in_use_is_an_error(self) -> None:
         with PrivateRedis() as server, pytest.raises(EmbeddedServerError, match="already in use"):
             PrivateRedis(port=server.port).start()
+
+    def test_a_password_is_asked_for_and_shown_to_nobody(self, tmp_path: Path) -> None:
+        password = secrets.token_urlsafe(32)
+        output = tmp_path / "redis.log"
+        with PrivateRedis(password=password, output=output) as server:
+            assert password in server.url
+            with redis.Redis.from_url(server.url) as client:
+                assert client.set("price", "1")
+                config = Path(client.info("server")["config_file"])
+            for url in (redis_url(server.port), redis_url(server.port, "another")):
+                with redis.Redis.from_url(url) as other, pytest.raises(redis.AuthenticationError):
+                    other.set("price", "2")
+            assert stat.S_IMODE(config.stat().st_mode) == 0o600
+            arguments = subprocess.run(
+                ["ps", "-o", "args=", "-p", str(server.pid)], capture_output=True, text=True, check=True
+            ).stdout
+            assert "redis" in arguments or "valkey" in arguments
+            assert password not in arguments + output.read_text()
+            server.kill()
+            server.start()
+            with redis.Redis.from_url(server.url) as client:
+                assert client.ping()
+        assert not config.exists()
 
     def test_further_options(self) -> None:
         with PrivateRedis(options=["--maxmemory", "3mb"]) as server, redis.Redis.from_url(server.url) as client:

@@ -15,11 +15,13 @@ from types import SimpleNamespace
 from typing import TextIO
 
 import pytest
+from dramatiq.brokers.stub import StubBroker
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axisor_executor.lifecycle import Lifecycle
 from axisor_executor.observe import gathering
-from axisor_executor.observe.gathering import PORTION_BYTES, GatheringHandler
+from axisor_executor.observe.gathering import PORTION_BYTES, GatheringHandler, beside
 from axisor_executor.observe.logs import ROOT, configure, say, stop_gathering
 
 
@@ -310,6 +312,82 @@ class TestTroubleWithTheStream:
         stream.close()
         gathered(speaker, stream)
         speaker.warning("into the void")
+
+
+@pytest.mark.usefixtures("impatient")
+class TestBeside:
+    """What others say to the same stream, as Dramatiq does from its signal handler."""
+
+    @pytest.fixture
+    def other(self) -> Iterator[logging.Logger]:
+        logger = logging.getLogger("other")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        yield logger
+        logger.handlers.clear()
+
+    def test_its_lines_are_written_in_order_with_ours_in_their_own_form(
+        self, speaker: logging.Logger, other: logging.Logger
+    ) -> None:
+        stream, elsewhere = Written(), Written()
+        handler = gathered(speaker, stream)
+        plain, kept = logging.StreamHandler[TextIO](stream), logging.StreamHandler[TextIO](elsewhere)
+        plain.setFormatter(logging.Formatter("[other] %(message)s"))
+        plain.addFilter(lambda record: "secret" not in record.getMessage())
+        plain.setLevel(logging.INFO)
+        other.handlers[:] = [kept, plain]
+        beside(handler, other)
+        assert other.handlers[0] is kept, "another stream's is not touched"
+        speaker.info("first")
+        other.debug("too low")
+        other.info("second")
+        other.info("a secret")
+        speaker.warning("third")
+        assert stream.writes == ["first\n[other] second\nthird\n"]
+        assert "second" in elsewhere.text
+        handler.close()
+        other.info("fourth")
+        assert stream.text.endswith("[other] fourth\n"), "at once, when ours are"
+
+    def test_what_can_not_be_shown_breaks_nothing(
+        self, speaker: logging.Logger, other: logging.Logger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        stream = Written()
+        other.handlers[:] = [logging.StreamHandler(stream)]
+        beside(gathered(speaker, stream), other)
+        other.warning("%d", "no number")
+        other.warning("a word")
+        assert stream.text == "a word\n"
+        assert "Logging error" in capsys.readouterr().err
+
+    def test_a_reader_that_does_not_read_keeps_no_worker_process_waiting(self) -> None:
+        """Dramatiq's handler is there before our code is, on the stream that is standard error by then."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"." * gathering.PORTION_BYTES)
+        os.set_blocking(writer, True)
+        root, ours = logging.getLogger(), logging.getLogger(ROOT)
+        before = root.handlers[:], root.level, ours.handlers[:], ours.level, ours.propagate
+        with os.fdopen(writer, "w", encoding="utf-8") as stream:
+            root.handlers[:] = [logging.StreamHandler(stream)]
+            root.setLevel(logging.INFO)
+            configure("human", "INFO", stream=stream, gathered=True)
+            try:
+                Lifecycle().after_process_boot(StubBroker())
+                said = logging.getLogger("dramatiq").info
+                speaking = threading.Thread(target=said, args=("Stopping worker process...",), daemon=True)
+                speaking.start()
+                speaking.join(20)
+                assert not speaking.is_alive(), "it waits for the reader"
+                text = ""
+                while "Stopping worker process..." not in text:
+                    text += os.read(reader, 1 << 16).decode()
+            finally:
+                stop_gathering()
+                root.handlers[:], root.level, ours.handlers[:], ours.level, ours.propagate = before
+                os.close(reader)
 
 
 class TestConfigured:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from axisor_executor import lifecycle, runtime
+from axisor_executor.errors import SettingsError
 from axisor_executor.lifecycle import STALLED_SECONDS, default_cap, replace_stalled
 
 
@@ -199,6 +200,30 @@ class TestDefaultCap:
 
     def test_a_worker_for_entries_alone_has_all_of_them(self) -> None:
         assert default_cap(Worker(consumer_whitelist={"default"})) is None  # type: ignore[arg-type]
+
+
+class TestQueuesAndThreads:
+    """`--queues` and `--threads`, of which Dramatiq takes whatever it is given."""
+
+    def check(self, *declared: str, **worker: Any) -> None:
+        broker = SimpleNamespace(get_declared_queues=lambda: set(declared))
+        lifecycle._check_work(broker, Worker(**worker))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "queues", [None, set(), {"protect"}, {"default", "protect"}, {"emails"}, {"emails", "default"}]
+    )
+    def test_lanes_and_an_applications_own_are_fine(self, queues: set[str] | None) -> None:
+        self.check("protect", "default", "emails", consumer_whitelist=queues)
+
+    @pytest.mark.parametrize("queues", [{"guard"}, {"guard", "default"}, {"default.DQ"}, {"protect,default"}, {""}])
+    def test_what_nobody_would_serve_is_refused(self, queues: set[str]) -> None:
+        with pytest.raises(SettingsError, match="for which there is no actor; lanes are: protect, default"):
+            self.check("protect", "default", consumer_whitelist=queues)
+
+    @pytest.mark.parametrize("threads", [0, -1])
+    def test_no_thread(self, threads: int) -> None:
+        with pytest.raises(SettingsError, match=f"--threads is {threads}, and must be at least 1"):
+            self.check("protect", "default", worker_threads=threads)
 
 
 def test_a_worker_that_lacks_a_part_is_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -123,6 +123,16 @@ class TestMachineLines:
             "tradeId": "t",
         }
 
+    def test_what_can_not_be_printed_is_escaped(self, machine: io.StringIO) -> None:
+        """A name must not steer the terminal of who reads the log; letters stay readable."""
+        name = "Zoë 漢字 \x9b2J\u202e\x7f\U000e0001"
+        say.info("Refused", accountName=name)
+        run_line({"accountName": name})
+        assert not {"\x9b", "\u202e", "\x7f", "\U000e0001"} & set(machine.getvalue())
+        for line in machine.getvalue().splitlines():
+            assert "Zoë 漢字" in line
+            assert json.loads(line)["accountName"] == name
+
     def test_the_context_ends_with_its_block(self, machine: io.StringIO) -> None:
         with about(userId="user123"):
             pass

@@ -7,13 +7,22 @@ from decimal import Decimal
 
 import pytest
 
-from axisor_executor.automation import Act, AddMargin, ClosePosition, Group, OpenPosition, SetTakeProfit
+from axisor_executor.automation import (
+    Act,
+    AddMargin,
+    CloseCrossPosition,
+    ClosePosition,
+    Group,
+    OpenPosition,
+    SetTakeProfit,
+)
 from axisor_executor.run.outcome import GroupOutcome, lost_of, merge, outcomes_of
 from axisor_executor.storage.actions import ActionStatus, LedgerAction
 from tests.unit.ledger_values import make_action
 
 CLOSE = ClosePosition("trade-1")
 REOPEN = OpenPosition("buy", 50, Decimal(10), replaces="trade-1")
+ENTRY = OpenPosition("buy", 100, Decimal(10))
 REDUCE = Act(groups=(Group("reduce_position", (CLOSE, REOPEN), "trade-1"),), action="reduce_position")
 LOST = {"code": "not_executed", "message": "m"}
 
@@ -135,9 +144,41 @@ class TestTold:
         assert lost_of([*outcomes_of(REDUCE, ledger, 1), *outcomes_of(REDUCE, ledger, 2)]) == {"trade-1": 1}
 
 
+class TestAbout:
+    """What tells groups apart is what their actions change, whatever a plugin calls them."""
+
+    @pytest.mark.parametrize(
+        ("group", "about"),
+        [
+            (Group("add", (AddMargin("t", 5),), "t"), {"t"}),
+            (Group("add", (AddMargin("t", 5),), "a name of its own"), {"t"}),
+            (Group("add", (AddMargin("t", 5),)), {"t"}),
+            (Group("enter", (ENTRY,)), {""}),
+            (Group("enter", (ENTRY,), "a name of its own"), {""}),
+            (Group("reduce", (CLOSE, REOPEN), "trade-1"), {"trade-1"}),
+            (Group("turn", (CLOSE, ENTRY), "trade-1"), {"trade-1", ""}),
+            (Group("close", (CloseCrossPosition("c", "buy", 10),), "c"), {"c"}),
+            (Group("look", (), "t", "pending"), {"t"}),
+            (Group("look", (), None, "pending"), {""}),
+        ],
+        ids=range(10),
+    )
+    def test_is_what_the_actions_change(self, group: Group, about: set[str]) -> None:
+        plan = Act(groups=(group,), action="x")
+        assert outcomes_of(plan, [], 1)[0].about == about
+
+    def test_what_is_lost_is_counted_under_any_name(self) -> None:
+        outcomes = [
+            GroupOutcome(Group("x", (CLOSE, ENTRY), name), 0, "failed", (make_action(CLOSE, "rejected", error=LOST),))
+            for name in ("one", "another")
+        ]
+        assert lost_of(outcomes) == {"trade-1": 2, "": 2}
+
+
 class TestMerge:
     def outcome(self, trade_id: str | None, *steps: LedgerAction) -> GroupOutcome:
-        return GroupOutcome(Group("x", (CLOSE,), trade_id), 0, "completed", steps)
+        action = ENTRY if trade_id is None else ClosePosition(trade_id)
+        return GroupOutcome(Group("x", (action,), trade_id), 0, "completed", steps)
 
     def test_what_an_older_plan_touched_stays_and_the_newer_decides_the_rest(self) -> None:
         done = self.outcome("trade-1", make_action(CLOSE))
@@ -157,10 +198,18 @@ class TestMerge:
         assert merge([first, done], [self.outcome("trade-1")]) == [done]
 
     def test_an_entry_has_a_place_of_its_own(self) -> None:
-        old, new = self.outcome(None, make_action(CLOSE)), self.outcome(None, make_action(CLOSE))
-        assert merge([old], [new]) == [old]
+        old, new = self.outcome(None, make_action(ENTRY)), self.outcome(None, make_action(ENTRY))
+        trade = self.outcome("trade-1", make_action(CLOSE))
+        assert merge([old], [new, trade]) == [old, trade]
 
+    def test_of_several_trades_in_one_group_each_counts(self) -> None:
+        both = GroupOutcome(Group("turn", (CLOSE, ENTRY), "trade-1"), 0, "completed", (make_action(CLOSE),))
+        assert merge([both], [self.outcome("trade-1"), self.outcome(None)]) == [both]
+        assert merge([self.outcome(None, make_action(ENTRY))], [both]) == [self.outcome(None, make_action(ENTRY))]
 
-def test_a_groups_key_is_its_trade() -> None:
-    plan = Act(groups=(Group("add_margin", (AddMargin("t", 5),), "t"),), action="add_margin")
-    assert outcomes_of(plan, [make_action(AddMargin("t", 5))], 1)[0].key == "t"
+    def test_nothing_that_was_touched_is_left_untold(self) -> None:
+        """Not even where a plan of an earlier release has two groups for one trade, under two names."""
+        done = [
+            GroupOutcome(Group("x", (CLOSE,), name), 0, "completed", (make_action(CLOSE),)) for name in ("one", "two")
+        ]
+        assert merge(done, []) == done

@@ -25,6 +25,7 @@ from axisor_executor.automation import (
     SetStopLoss,
     Wait,
     act,
+    jsonable,
     wait,
 )
 from axisor_executor.errors import AxisorError, NotFound, Refused, StaleData, Unavailable
@@ -34,6 +35,8 @@ from axisor_executor.run.plain import LONGEST_DECISION, Junk, plain_config, plai
 CLOSE = ClosePosition("t1")
 LOOP: list[Any] = []
 LOOP.append(LOOP)
+CLOSE_2 = ClosePosition("t2")
+ENTRY = OpenPosition("buy", 100, Decimal(10))
 REST = OpenPosition("buy", 50, Decimal(10), replaces="t1")
 
 
@@ -73,6 +76,22 @@ def groups(*made: Group, **more: Any) -> Act:
     return Act(groups=made, action="go", **more)
 
 
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("12.00", 12),
+        ("1e30", 10**30),
+        ("1e31", "1E+31"),
+        ("-1e999999", "-1E+999999"),
+        ("0e999999", "0E+999999"),
+        ("1e-999999", 0.0),
+    ],
+)
+def test_a_decimal_without_end_is_not_written_out(number: str, told: object) -> None:
+    """To make an integer of it takes half a minute in which nothing else goes on in the process."""
+    assert jsonable({"fact": Decimal(number)}) == {"fact": told}
+
+
 JUNK: dict[str, tuple[object, str]] = {
     "nothing": (None, "returned NoneType, not a decision"),
     "a list of decisions": ([wait("x")], "returned list, not a decision"),
@@ -110,6 +129,23 @@ JUNK: dict[str, tuple[object, str]] = {
         groups(Group("a", (CLOSE,), "t1"), Group("b", (CLOSE,), "t1")),
         "two groups for one trade",
     ),
+    "two groups that share one of their trades": (
+        groups(Group("a", (CLOSE, AddMargin("t2", 5)), "t1"), Group("b", (CLOSE_2,), "t2")),
+        "two groups for one trade",
+    ),
+    "two groups with an entry, one of them beside a trade": (
+        groups(Group("a", (ENTRY,)), Group("b", (CLOSE, ENTRY), "t1")),
+        "or two for entries",
+    ),
+    "two groups for one trade, one of which says nothing": (
+        groups(Group("a", (CLOSE,)), Group("b", (CLOSE,), "t1")),
+        "two groups for one trade",
+    ),
+    "an entry with a trade id of its own making": (
+        groups(Group("a", (ENTRY,), "ladder-1")),
+        "a group with the trade_id 'ladder-1', which none of its actions is about",
+    ),
+    "a trade under the id of another": (act(CLOSE, trade_id="t2"), "trade_id 't2', which none of its actions is about"),
     "a replacement of what it does not close": (act(REST), "a replacement of t1 that it does not close"),
     "more sats than there are": (act(AddMargin("t1", 10**30)), "AddMargin with amount 1000"),
 }
@@ -134,12 +170,20 @@ class TestDecisions:
             act(ReduceCrossPosition("c1", "buy", 200, 100), trade_id="c1"),
             groups(Group("a", (CLOSE,), "t1"), Group("b", status="pending", trade_id="t2"), lists_trades=True),
             groups(Group("a", status="failed", facts={"error": {"status": 400, "code": "x", "message": "y"}})),
+            act(ENTRY),
+            act(CLOSE, ENTRY),
+            act(CLOSE, AddMargin("t2", 5), trade_id="t2"),
+            groups(Group("a", (CLOSE,), "t1"), Group("b", (ENTRY,)), Group("c", trade_id="t1")),
             wait("price_above"),
         ],
         ids=str,
     )
     def test_what_makes_sense_stays_as_it_is(self, made: Any) -> None:
         assert plain_decision(made) == made
+
+    @pytest.mark.parametrize("actions", [(CLOSE,), (CLOSE, REST), (ENTRY, CLOSE), (CLOSE, AddMargin("t2", 5))], ids=str)
+    def test_a_group_that_names_no_trade_has_that_of_its_first_action_on_one(self, actions: tuple[Any, ...]) -> None:
+        assert plain_decision(groups(Group("go", actions))) == groups(Group("go", actions, "t1"))
 
     def test_facts_are_what_the_ledger_keeps(self) -> None:
         facts = {"price": Decimal("50000.5"), "count": Decimal(3), "ids": ("a", "b")}

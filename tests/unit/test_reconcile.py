@@ -53,11 +53,13 @@ def verdict(
     before: Trade | None = None,
     now: Trade | None = None,
     matches: tuple[Trade, ...] = (),
+    nameless: tuple[Trade, ...] = (),
     dead: bool = True,
     complete: bool = True,
     request: SignedRequest = REQUEST,
 ) -> Verdict:
-    seen = Observation(SIGNED + timedelta(seconds=120 if dead else 20), trade=now, matches=matches, complete=complete)
+    server_time = SIGNED + timedelta(seconds=120 if dead else 20)
+    seen = Observation(server_time, trade=now, matches=matches, nameless=nameless, complete=complete)
     return judge(action, baseline_of(before), seen, request)
 
 
@@ -170,6 +172,39 @@ class TestOpen:
         self, dead: bool, complete: bool, expected: str
     ) -> None:
         assert outcome(OPEN, dead=dead, complete=complete) == expected
+
+
+class TestOpenWithoutAName:
+    """The exchange need not show our client id: what is like ours proves neither that it is ours nor that none is."""
+
+    def made(self, after: float = 1, **more: Any) -> Trade:
+        values = {"type": "market", "side": "buy", "quantity": 100, "client_id": None, **more}
+        return make_trade(id="nameless", created_at=SIGNED + timedelta(seconds=after), **values)
+
+    @given(after=st.floats(-TOLERANCE, DEATH), state=st.sampled_from(STATES), complete=st.booleans())
+    def test_one_like_ours_is_never_decided_by_us(self, after: float, state: TradeState, complete: bool) -> None:
+        like_ours = (self.made(after, state=state),)
+        assert outcome(OPEN, nameless=like_ours, dead=False, complete=complete) == "unknown"
+        found = verdict(OPEN, nameless=like_ours, complete=complete)
+        assert found.outcome == "uncertain"
+        assert "nameless" in found.reason
+
+    @pytest.mark.parametrize("more", [{"leverage": 12}, {"stoploss": Decimal(48_000)}, {"takeprofit": Decimal(60_000)}])
+    def test_also_where_something_was_changed_since(self, more: dict[str, Any]) -> None:
+        assert outcome(OPEN, nameless=(self.made(**more),)) == "uncertain"
+
+    @pytest.mark.parametrize(
+        "other",
+        [{"side": "sell"}, {"quantity": 101}, {"type": "limit"}, {"after": -TOLERANCE - 0.1}, {"after": DEATH + 0.1}],
+        ids=["side", "quantity", "type", "from before", "from after its death"],
+    )
+    def test_one_that_can_not_be_ours_hides_nothing(self, other: dict[str, Any]) -> None:
+        assert outcome(OPEN, nameless=(self.made(**other),)) == "not_executed"
+
+    def test_nor_does_one_like_ours_where_ours_is_there(self) -> None:
+        ours = make_trade()
+        found = verdict(OPEN, matches=(ours,), nameless=(self.made(),))
+        assert (found.outcome, found.evidence) == ("executed", ours)
 
 
 class TestClose:

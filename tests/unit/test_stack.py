@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,7 @@ class TestBackoff:
 class TestFolder:
     def test_it_is_its_owners_only(self, folder: StackFolder) -> None:
         folder.encryption_key()
+        folder.redis_password()
         folder.remember(mode="paper")
         folder.write_environment({"REDIS_URL": "redis://127.0.0.1:1/0", "ENCRYPTION_KEY": folder.encryption_key()})
         for path in (folder.path, *folder.path.rglob("*")):
@@ -301,6 +303,24 @@ class TestPlan:
         assert folder.variables() == {}
         folder.write_environment(made.effective)
         assert folder.variables() == made.variables
+
+    def test_its_own_redis_has_a_password_that_stays(self, folder: StackFolder) -> None:
+        """Every user of the machine can reach it; what a shell has read of it holds for the next run, too."""
+        first = make_plan(folder, "live", Wanted(port=0)).settings.redis_url
+        password = urlsplit(first).password
+        assert password is not None
+        assert len(password) > 40
+        second = make_plan(StackFolder(folder.path), "live", Wanted(port=0)).settings.redis_url
+        assert urlsplit(second).password == password
+
+    def test_what_is_no_part_of_the_executor_gets_none_of_its_settings(
+        self, folder: StackFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AXISOR_ENCRYPTION_KEYS", "older")
+        monkeypatch.setenv("AXISOR_OF_A_PLUGIN", "token")
+        made = make_plan(folder, "paper", Wanted(port=0))
+        left_out = made.environment.keys() - made.bare_environment.keys()
+        assert left_out == {*made.variables, "AXISOR_ENCRYPTION_KEYS", "AXISOR_OF_A_PLUGIN"}
 
     def test_a_live_one_trades_where_the_settings_say(self, folder: StackFolder) -> None:
         made = make_plan(folder, "live", Wanted(port=0))

@@ -284,6 +284,11 @@ class TwoGroups(Good):
         return Act((Group("stop", (SetStopLoss(trade.id, stop),), trade.id), close), "close")
 
 
+class NamesItself(Good):
+    def answer(self, context, trade):
+        return act(ClosePosition(trade.id), name="close", trade_id="my-trade")
+
+
 class NoDecision(Good):
     def decide(self, context):
         decision = super().decide(context)
@@ -350,6 +355,7 @@ def anew(self: HandlerContract, config: Mapping[str, Any]) -> bool:
         ("15", NotJson, "that can't be written as JSON", {}),
         ("15", ErrorNotJson, "that can't be written as JSON", {}),
         ("16", TwoGroups, "two groups for one trade", {}),
+        ("16", NamesItself, "'my-trade', which none of its actions is about", {}),
         ("16", NoDecision, "not a decision", {}),
         ("16", EntersUnsaid, "opens new risk, and is not in entries", {"acts_each_time": anew}),
         ("17", StopsBeyondTheLiquidation, "the exchange would say", {}),

@@ -89,6 +89,26 @@ class TestTheSearch:
         triggers(ask, price)
         assert all(PRICE_STEP <= at <= arithmetic.MAX_PRICE and at % PRICE_STEP == 0 for at in asked)
 
+    def test_the_highest_and_the_lowest_price_are_asked_too(self) -> None:
+        """The next step of 0.25 percent from here would lead past the highest."""
+        highest, near = arithmetic.MAX_PRICE, Decimal(99_990_000)
+        assert triggers(lambda price: ACTS if price >= highest else WAITS, near).above == (Change(highest, ACTS),)
+        assert triggers(lambda price: ACTS if price > near else WAITS, near).above == (Change(near + PRICE_STEP, ACTS),)
+        assert triggers(lambda price: ACTS if price <= PRICE_STEP else WAITS, Decimal(4)).below == (
+            Change(PRICE_STEP, ACTS),
+        )
+
+    def test_beyond_the_highest_price_it_searches_downwards_alone(self) -> None:
+        asked: list[Decimal] = []
+
+        def ask(at: Decimal) -> Would:
+            asked.append(at)
+            return WAITS
+
+        triggers(ask, arithmetic.MAX_PRICE * 2)
+        assert all(at <= arithmetic.MAX_PRICE for at in asked[1:])
+        assert len(set(asked)) == len(asked)
+
     def test_it_asks_a_few_hundred_times_at_most(self) -> None:
         asked: list[Decimal] = []
 

@@ -73,6 +73,22 @@ def showing(read: Callable[[Any], T], **expected: Any) -> Callable[[Any], T]:
     return read_expected
 
 
+def placed(read: Callable[[Any], T], client_id: str | None, **expected: Any) -> Callable[[Any], T]:
+    """Return ``read`` for what an order of ours has placed: it must show these attributes, and nobody else's id.
+
+    It need not show our ``client_id``: it answers our own request, and the exchange need not show what it keeps.
+    """
+    read_expected = showing(read, **expected)
+
+    def read_placed(value: Any) -> T:
+        found = read_expected({"clientId": None, **value} if isinstance(value, dict) else value)
+        if client_id is not None and getattr(found, "client_id") not in (None, client_id):  # noqa: B009  of any T
+            raise UnreadableAnswer("client_id is not the one asked for")
+        return found
+
+    return read_placed
+
+
 def fields_of(value: Any) -> Fields:
     """Return a JSON object's fields."""
     if not isinstance(value, dict):

@@ -12,7 +12,7 @@ from axisor_executor.errors import CredentialsError, ExchangeError, Unavailable
 from axisor_executor.exchange.answers.fields import UnreadableAnswer, decode
 from axisor_executor.exchange.base import Answer, ExchangeOptions
 from axisor_executor.exchange.calls.encoding import Body, Query, json_body, query_string
-from axisor_executor.exchange.clock import compared, recently_compared, server_time, skew_seconds
+from axisor_executor.exchange.clock import compared, recently_compared, server_time, shown_at, skew_seconds
 from axisor_executor.exchange.echoes import said
 from axisor_executor.exchange.failures import (
     Call,
@@ -142,7 +142,8 @@ class Caller:
             raise CredentialsError(f"{call} needs the account's credentials", code="credentials_missing")
         unusable = self._credentials.unusable()
         if unusable:
-            raise CredentialsError(f"{call}: blank, or with characters that can't be sent: {', '.join(unusable)}")
+            named = ", ".join(unusable)
+            raise CredentialsError(f"{call}: blank, too long, or with characters that can't be sent: {named}")
         require_key_of(self._address.network, testnet=self._credentials.testnet)
         if self._now() - signed_ms / 1000 > self.options.window_seconds:
             # The exchange would refuse it for its age, which looks like wrong keys.
@@ -183,4 +184,4 @@ class Caller:
             if not call.mutating:
                 return failure_of_reading(call, outcome, "no Date header")
             clock = datetime.fromtimestamp(signed_ms / 1000, UTC)
-        return Answer(value, clock)
+        return Answer(value, clock if call.public else shown_at(clock, outcome.headers))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from axisor_executor.exchange.answers import cross as read
-from axisor_executor.exchange.answers.fields import list_of, page_of, showing
+from axisor_executor.exchange.answers.fields import list_of, page_of, placed, showing
 from axisor_executor.exchange.base import Answer, CrossOrder, CrossPosition, NewCrossOrder, Page
 from axisor_executor.exchange.calls.caller import Caller
 from axisor_executor.exchange.calls.encoding import page_query
@@ -75,8 +75,6 @@ class CrossCalls(Caller):
         asked: dict[str, Any] = {"type": order.type, "side": order.side, "quantity": order.quantity}
         if order.type == "market":
             asked["state"] = "filled"
-        if order.client_id is not None:
-            asked["client_id"] = order.client_id
         body = {
             "type": order.type,
             "side": order.side,
@@ -84,8 +82,8 @@ class CrossCalls(Caller):
             "price": order.price,
             "clientId": order.client_id,
         }
-        placed = showing(read.order, **asked)
-        return self._change("open_cross_order", "POST", f"{_PATH}/order", placed, timestamp_ms, body)
+        ordered = placed(read.order, order.client_id, **asked)
+        return self._change("open_cross_order", "POST", f"{_PATH}/order", ordered, timestamp_ms, body)
 
     def close_cross_position(self, *, timestamp_ms: int | None = None) -> Answer[CrossOrder]:
         """Close the whole position at the market; the answer is the order that closed it."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from axisor_executor.exchange.answers.fields import list_of, page_of, showing
+from axisor_executor.exchange.answers.fields import list_of, page_of, placed, showing
 from axisor_executor.exchange.answers.isolated import funding_fee, trade
 from axisor_executor.exchange.base import Answer, NewTrade, Page, Trade
 from axisor_executor.exchange.calls.caller import Caller
@@ -69,9 +68,7 @@ class IsolatedCalls(Caller):
 
     def open_trade(self, order: NewTrade, *, timestamp_ms: int | None = None) -> Answer[Trade]:
         """Place an order; the answer is the new trade, running or (a limit order) open."""
-        asked: dict[str, Any] = {"type": order.type, "side": order.side, "quantity": order.quantity}
-        if order.client_id is not None:
-            asked["client_id"] = order.client_id
+        opened = placed(trade, order.client_id, type=order.type, side=order.side, quantity=order.quantity)
         body = {
             "type": order.type,
             "side": order.side,
@@ -82,7 +79,7 @@ class IsolatedCalls(Caller):
             "takeprofit": order.takeprofit,
             "clientId": order.client_id,
         }
-        return self._change("open_trade", "POST", f"{_PATH}/trade", showing(trade, **asked), timestamp_ms, body)
+        return self._change("open_trade", "POST", f"{_PATH}/trade", opened, timestamp_ms, body)
 
     def close_trade(self, trade_id: str, *, timestamp_ms: int | None = None) -> Answer[Trade]:
         """Close a running trade at the market; the answer is the closed trade."""

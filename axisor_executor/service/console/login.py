@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from axisor_executor.errors import AxisorError
-from axisor_executor.service.callers import COOKIE, check_csrf, check_origin
+from axisor_executor.service.callers import COOKIE, caller_of, check_csrf, check_origin
 from axisor_executor.service.console.rendering import page
 from axisor_executor.service.parts import Parts, PartsOf
 from axisor_executor.service.rates import Rates
@@ -68,7 +68,7 @@ async def log_in(request: Request, parts: PartsOf, logins: Annotated[Rates, Depe
 @router.post("/logout")
 async def log_out(request: Request, parts: PartsOf) -> Response:
     """End the session."""
-    session = request.scope["state"]["session"]
+    session = caller_of(request.scope).session
     if session is None:
         raise AxisorError("there is no session to end", code="invalid_request", status=400)
     check_csrf(session, (await _form(request)).get("csrf", ""))

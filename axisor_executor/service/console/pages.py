@@ -11,6 +11,7 @@ from starlette.responses import Response
 from axisor_executor import explain
 from axisor_executor.errors import NotFound
 from axisor_executor.service.access import Reader, own
+from axisor_executor.service.callers import caller_of
 from axisor_executor.service.console.kept import Kept
 from axisor_executor.service.console.rendering import page
 from axisor_executor.service.console.view import Asked, look
@@ -79,5 +80,5 @@ def _explained(parts: Parts, token: Token, execution_id: str) -> dict[str, Any]:
 
 def _csrf(request: Request) -> str:
     """Return the session's token for changes; empty for who brings a token, not a cookie."""
-    session = request.scope["state"]["session"]
+    session = caller_of(request.scope).session
     return "" if session is None else sessions.csrf_token(session)

@@ -21,8 +21,8 @@ class Rung(BaseModel):
     pnl_percent: Annotated[Decimal, Number(above=0, most=10_000, unit="percent")] | None = Field(
         None,
         description=(
-            "Reached once the P&L of the trade as it was opened is at least this share of its margin, whatever was"
-            " sold of it since."
+            "Reached once the P&L of the trade as it was opened is at least this share of the margin that it was opened"
+            " with, whatever was sold of it, or added to its margin, since."
         ),
         examples=[20],
     )

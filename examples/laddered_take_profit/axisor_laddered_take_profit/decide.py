@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from axisor_executor import arithmetic
 from axisor_executor.automation import AccountContext, Act, ClosePosition, Decision, Wait, act, wait
 from axisor_executor.automation.reducing import remainder
 from axisor_executor.errors import Refused, StaleData
@@ -124,7 +125,18 @@ def _place(rung: Rung, original: Trade) -> Fraction | None:
     if rung.pnl_percent is None:
         assert rung.price is not None  # the config's validation
         return Fraction(rung.price)
-    return rules.price_of_pnl(original.side, _entry(original), original.leverage, rung.pnl_percent)
+    return rules.price_of_pnl(original.side, _entry(original), _leverage(original), rung.pnl_percent)
+
+
+def _leverage(original: Trade) -> Decimal | Fraction:
+    """Return the leverage by the margin that the trade was opened with, whatever was added to it since.
+
+    Where the exchange does not show that margin, it is the leverage that the trade has now.
+    """
+    margin = original.entry_margin
+    if margin is None or margin <= 0:
+        return original.leverage
+    return arithmetic.leverage_for_margin(original.quantity, _entry(original), margin)
 
 
 def _nothing_to_sell(trade: Trade, steps: Sequence[Step], facts: dict[str, Any]) -> Wait:
@@ -133,5 +145,4 @@ def _nothing_to_sell(trade: Trade, steps: Sequence[Step], facts: dict[str, Any])
     if not places:
         return wait("no_rung_left", tradeId=trade.id, **facts)
     nearest = min(places) if trade.side == "buy" else max(places)
-    shown = Decimal(nearest.numerator) / nearest.denominator
-    return wait("rung_not_reached", tradeId=trade.id, **facts, nextPrice=round(shown, 2))
+    return wait("rung_not_reached", tradeId=trade.id, **facts, nextPrice=rules.shown(trade.side, nearest))

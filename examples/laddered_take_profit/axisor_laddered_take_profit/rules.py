@@ -11,7 +11,7 @@ from fractions import Fraction
 from axisor_executor.exchange.base import Side
 
 
-def price_of_pnl(side: Side, entry: Decimal, leverage: Decimal, percent: Decimal) -> Fraction | None:
+def price_of_pnl(side: Side, entry: Decimal, leverage: Decimal | Fraction, percent: Decimal) -> Fraction | None:
     """Return the price at which the P&L is ``percent`` of the margin; ``None`` where no price is high enough.
 
     With the leverage l and x = percent / 100 / l: a long's entry / (1 - x), a short's entry / (1 + x). A long of an
@@ -33,6 +33,12 @@ def is_reached(side: Side, price: Decimal, place: Fraction | None) -> bool:
     if place is None:
         return False
     return price >= place if side == "buy" else price <= place
+
+
+def shown(side: Side, place: Fraction) -> Decimal:
+    """Return a place that is not reached to the cent, rounded away from the market: it never reads as reached."""
+    cents = -(-place * 100 // 1) if side == "buy" else place * 100 // 1
+    return Decimal(cents).scaleb(-2)
 
 
 def quantity_left(original: int, sold_percent: Decimal) -> int:

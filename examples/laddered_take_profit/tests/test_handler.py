@@ -116,6 +116,30 @@ class TestDecision:
         for named in ("trade-1", "trade-2"):
             assert reduced(decide(price=52_700, trade_id=named, **facts)) == ("trade-2", 25)
 
+    @pytest.mark.parametrize(("side", "price"), [("buy", 51_021), ("sell", 49_019)])
+    def test_margin_that_was_added_moves_no_rung(self, side, price):
+        """At 8x now; by the 20 000 sats that it was opened with, 20 percent are where they were."""
+        trade = make_trade(side=side, margin=25_000, leverage=8, entry_margin=20_000, last_price=price)
+        assert reduced(decide(trade=trade, price=price)) == ("trade-1", 75)
+        old = replace(trade, state="closed")
+        rest = make_trade(id="trade-2", side=side, quantity=75, entry_price=price, leverage=8)
+        facts = {"finished": [old], "lineage": {"trade-1": "trade-2"}}
+        waiting = decide(price=price, running=[rest], **facts)
+        assert waiting.facts["nextPrice"] == (D("52631.58") if side == "buy" else D("47619.04"))
+
+    @pytest.mark.parametrize("unknown", [None, 0])
+    def test_without_that_margin_the_leverage_tells(self, unknown):
+        waiting = decide(trade=make_trade(entry_margin=unknown))
+        assert waiting.facts["nextPrice"] == D("51020.41")
+
+    def test_the_next_price_never_reads_as_reached(self):
+        config = {"rungs": [{"price": "50202.5016", "sell_percent": 50}]}
+        waiting = decide(config, trade=make_trade(), price=50_202.5)
+        assert waiting.facts["nextPrice"] == D("50202.51")
+        config = {"rungs": [{"price": "49202.4984", "sell_percent": 50}]}
+        waiting = decide(config, trade=make_trade(side="sell"), price=49_202.5)
+        assert waiting.facts["nextPrice"] == D("49202.49")
+
     def test_a_last_rung_that_leaves_something_is_the_end(self):
         old = make_trade(quantity=100, state="closed")
         rest = make_trade(id="trade-2", quantity=25, entry_price=53_000)
@@ -216,7 +240,7 @@ def test_along_any_path_of_prices_every_rung_is_sold_once_and_never_more_than_is
     best = Fraction(0)
     for price in path:
         gain = 1 - 50_000 / Fraction(price) if side == "buy" else 50_000 / Fraction(price) - 1
-        best = max(best, gain * leverage * 100)
+        best = max(best, gain * quantity * 2_000 / market.original.entry_margin * 100)
         sold += market.job(price)
         present = market.trade.id if market.trade else market.closed[-1].id
         assert [market.job(price), market.job(price, named=present)] == [0, 0]

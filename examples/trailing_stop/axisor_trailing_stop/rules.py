@@ -17,8 +17,8 @@ def is_activated(pl: int, margin: int, from_percent: Decimal | None) -> bool:
 
 
 def pnl_percent(pl: int, margin: int) -> Decimal:
-    """Return the P&L in percent of the margin, to two decimals."""
-    return (Decimal(100 * pl) / margin).quantize(Decimal("0.01"))
+    """Return the P&L in percent of the margin, to two decimals; rounded down, so that it never reads as activated."""
+    return Decimal(100 * pl * 100 // margin).scaleb(-2)
 
 
 def distance(price: Decimal, percent: Decimal | None, usd: Decimal | None) -> Decimal:

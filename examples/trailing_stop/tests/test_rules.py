@@ -78,5 +78,11 @@ def test_is_activated(pl, percent, activated):
     assert rules.is_activated(pl, 20_000, percent and D(percent)) is activated
 
 
-def test_pnl_percent_is_shown_with_two_decimals():
-    assert rules.pnl_percent(-1, 3) == D("-33.33")
+@pytest.mark.parametrize(("pl", "shown"), [(-1, "-33.34"), (1, "33.33"), (3, "100.00")])
+def test_pnl_percent_is_shown_with_two_decimals(pl, shown):
+    assert str(rules.pnl_percent(pl, 3)) == shown
+
+
+def test_what_is_not_activated_never_reads_as_if_it_were():
+    assert not rules.is_activated(9_999_999, 10**8, D(10))
+    assert rules.pnl_percent(9_999_999, 10**8) == D("9.99")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apprise
 from apprise.conversion import convert_between
@@ -106,11 +106,26 @@ class Target:
 def _deliver(alert: Alert, service: apprise.NotifyBase) -> bool:
     # Not by Apprise.notify(), which sends from threads of its own that a process waits for when it ends.
     try:
-        text = convert_between(apprise.NotifyFormat.TEXT, service.notify_format, body(alert))  # type: ignore[no-untyped-call]
         with _quietly():
-            return bool(service.notify(title=title(alert), body=text, notify_type=TYPES[alert.severity]))
+            return bool(service.notify(notify_type=TYPES[alert.severity], **_written(alert, service)))
     except Exception:  # noqa: BLE001  its message may hold the URL
         return False
+
+
+def _written(alert: Alert, service: apprise.NotifyBase) -> dict[str, Any]:
+    """Return the alert in the format that a service takes: nothing in a name is taken for HTML or Markdown."""
+    source = apprise.NotifyFormat.TEXT
+    # Since Apprise 2 a service may take several formats, and `notify_format` is all of them.
+    resolve = getattr(service, "resolve_format", None)
+    target = resolve(source) if resolve else service.notify_format
+    head = title(alert)
+    if service.title_maxlen <= 0:  # it becomes part of the body; elsewhere, as a mail's subject, it is plain text
+        head = _converted(head, target)
+    return {"title": head, "body": _converted(body(alert), target), "body_format": target if resolve else source}
+
+
+def _converted(text: str, target: apprise.NotifyFormat) -> str:
+    return str(convert_between(apprise.NotifyFormat.TEXT, target, text))  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -1,11 +1,17 @@
 """Alerts get to a real endpoint; what does not is told, within a bound, and no URL is."""
 
 import dataclasses
+import json
 import logging
+import smtplib
 import threading
 import time
+from email import message_from_string, policy
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+import requests
 
 import axisor_alerts_apprise
 from axisor_alerts_apprise import sending
@@ -75,6 +81,64 @@ class TestDelivered:
         urls = between.join([endpoint.url("one"), endpoint.url("two?+X-To=a,b"), "", endpoint.url("three")])
         assert Sender(urls).send(ALERT) == {"1 (JSON)": None, "2 (JSON)": None, "3 (JSON)": None}
         assert sorted(path for path, _ in endpoint.requests) == ["/one", "/three", "/two"]
+
+
+NAME = '<a href="https://evil.example">log in</a> <b> [x](https://evil.example)'
+TELEGRAM = "tgram://123456789:AAabcdefghijklmnopqrstuvwxyz0123456/12315544/"
+MAIL = "mailto://u:p@example.org?to=x@example.org"
+
+
+class TestNamesAreText:
+    """What users call things is never markup, in whichever format a service takes."""
+
+    @pytest.fixture
+    def posted(self, monkeypatch):
+        """What was posted to Telegram."""
+        texts = []
+
+        def post(*_: object, data: str, **__: object) -> SimpleNamespace:
+            texts.append(json.loads(data))
+            return SimpleNamespace(status_code=200, content=b'{"ok": true}', text="")
+
+        monkeypatch.setattr(requests, "post", post)
+        return texts
+
+    @pytest.fixture
+    def mailed(self, monkeypatch):
+        """What was handed to a mail server."""
+        mails = []
+        server = mock.Mock()
+        server.sendmail = lambda _from, _to, text: mails.append(message_from_string(text, policy=policy.default))
+        monkeypatch.setattr(smtplib, "SMTP", mock.Mock(return_value=server))
+        return mails
+
+    @pytest.mark.parametrize("url", [TELEGRAM, f"{TELEGRAM}?format=html"])
+    def test_to_telegram(self, sender, posted, url):
+        assert sender(url).send(dataclasses.replace(ALERT, account_name=NAME)) == {"1 (Telegram)": None}
+        (sent,) = posted
+        assert sent["parse_mode"] == "HTML"
+        title, _, told = sent["text"].partition("</b>")  # its own, around the title
+        for part in (title.removeprefix("<b>"), told):
+            assert "<" not in part
+            assert "&lt;a href=" in part
+
+    def test_to_telegram_in_markdown(self, sender, posted):
+        sender(f"{TELEGRAM}?format=markdown").send(dataclasses.replace(ALERT, account_name=NAME))
+        (sent,) = posted
+        assert sent["parse_mode"] == "MARKDOWN"
+        assert sent["text"].count("[x") == sent["text"].count("\\[x") == 2, "in the title and below"
+
+    @pytest.mark.parametrize("more", ["&format=html", "&format=text"])
+    def test_by_mail(self, sender, mailed, more):
+        assert sender(MAIL + more).send(dataclasses.replace(ALERT, account_name=NAME)) == {"1 (E-Mail)": None}
+        (mail,) = mailed
+        assert mail["Subject"].endswith(f"half done reduce ({NAME})"), "a subject is plain text"
+        assert f"Account: {NAME} (acc456)" in mail.get_body(["plain"]).get_content()
+        shown = mail.get_body(["html"])
+        assert (shown is not None) is ("html" in more)
+        if shown is not None:
+            assert "<a" not in shown.get_content()
+            assert "&lt;a" in shown.get_content()
 
 
 class TestNotDelivered:

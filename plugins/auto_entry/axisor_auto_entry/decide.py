@@ -6,6 +6,7 @@ in its answer to that.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +14,9 @@ from axisor_auto_entry import rules
 from axisor_auto_entry.config import AutoEntryConfig
 from axisor_executor.automation import AccountContext, Decision, OpenPosition, Wait, act, jsonable, wait
 from axisor_executor.errors import Refused
+
+LISTED_LATE = timedelta(minutes=1)
+"""For how long a trade that was opened may not stand in the exchange's lists yet."""
 
 Context = AccountContext[AutoEntryConfig]
 
@@ -38,7 +42,18 @@ def _places_taken(context: Context) -> Wait | None:
     if most is None:
         return None
     taken = len(context.own_trades())
+    if taken < most:
+        taken += _not_listed_yet(context)
     return wait("max_open_trades_reached", openTrades=taken, maxOpenTrades=most) if taken >= most else None
+
+
+def _not_listed_yet(context: Context) -> int:
+    """Return how many trades this automation has just opened that the exchange shows nowhere, as lists may lag."""
+    listed = {trade.id for trade in context.own_trades()}
+    opened = (one.trade_id for one in context.own_entries(context.now - LISTED_LATE) if one.trade_id is not None)
+    return sum(
+        context.current_id(trade_id) not in listed and context.finished_trade(trade_id) is None for trade_id in opened
+    )
 
 
 def _price_not_reached(context: Context) -> Wait | None:

@@ -248,6 +248,13 @@ def test_the_slippage_bound_is_the_configs():
     assert reopen.max_slippage_percent == D("0.25")
 
 
+@pytest.mark.parametrize(("percentage", "closed"), [(7, 7), (0.07 * 100, 7), ("7.000000000000001", 7), (7.1, 8)])
+def test_what_binary_adds_to_a_percentage_closes_nothing(percentage, closed):
+    trade = make_trade(id="long", quantity=100)
+    decision = decide(REDUCE | {"reduce_percentage": percentage}, running=[trade])
+    assert decision.facts["reducedQuantity"] == closed
+
+
 @pytest.mark.parametrize(("quantity", "percentage"), [(1, 1), (1, 99), (100, 100), (2, 51), (100, 99.5)])
 def test_a_remainder_below_one_dollar_closes_outright(quantity, percentage):
     trade = make_trade(id="long", quantity=quantity)

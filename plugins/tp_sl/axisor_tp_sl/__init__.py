@@ -16,7 +16,11 @@ axisor_hook_api = "1.0"
 
 
 class TpSl(AutomationHandler[TpSlConfig]):
-    """Acts on the trade that the job names, or on the one running trade."""
+    """Acts on the trade that the job names, or on the one running trade.
+
+    An update sets its value whenever its conditions hold, also where the present one is tighter: see the README before
+    a scheduler polls one.
+    """
 
     type = "tp_sl"
     title = "TP/SL"

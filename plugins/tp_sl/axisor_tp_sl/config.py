@@ -24,8 +24,8 @@ class TpSlConfig(AutomationConfig):
 
     action: Literal["update_tp", "update_sl", "close_tp", "close_sl"] = Field(
         description=(
-            "update_tp and update_sl set the trade's take profit or stop loss; close_tp (in profit) and close_sl (in"
-            " loss) close it."
+            "update_tp and update_sl set the trade's take profit or stop loss; close_tp and close_sl close it, and"
+            " differ in the side on which trigger_price lies."
         ),
         examples=["close_sl"],
     )
@@ -33,7 +33,12 @@ class TpSlConfig(AutomationConfig):
         None, description="update_tp: the take profit to set, in USD per BTC, in steps of 0.5.", examples=[65_000]
     )
     new_stoploss: Annotated[Decimal, Price()] | None = Field(
-        None, description="update_sl: the stop loss to set, in USD per BTC, in steps of 0.5.", examples=[48_000.5]
+        None,
+        description=(
+            "update_sl: the stop loss to set, in USD per BTC, in steps of 0.5. Every job whose conditions hold sets it"
+            " again, also where the present one is tighter."
+        ),
+        examples=[48_000.5],
     )
     trigger_price: Annotated[Decimal, TRIGGER] | None = Field(
         None,
@@ -46,8 +51,9 @@ class TpSlConfig(AutomationConfig):
     trigger_pnl_percentage: Annotated[Decimal, Number(unit="percent")] | None = Field(
         None,
         description=(
-            "Act only when the trade's P&L in percent of its margin has reached this: at or above it when it is 0 or"
-            " more, at or below it when it is negative (which below -100 never happens)."
+            "Act only when the trade's P&L in percent of its margin has reached this. A loss is negative, whatever the"
+            " action: at or above it when it is 0 or more (25: a gain of 25 percent, also for close_sl), at or below it"
+            " when it is negative (-25: a loss of 25 percent, also for close_tp; below -100 never happens)."
         ),
         examples=[-25],
     )

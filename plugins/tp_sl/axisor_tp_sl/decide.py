@@ -87,15 +87,16 @@ def _first_unmet(context: Context, trade: Trade) -> Wait | None:
         in_favour = config.action != "close_sl"
         if not rules.price_reached(trade.side, price, config.trigger_price, in_favour=in_favour):
             return wait("price_not_triggered", **about, currentPrice=price, triggerPrice=config.trigger_price)
-    if config.trigger_pnl_percentage is not None:
+    trigger = config.trigger_pnl_percentage
+    if trigger is not None:
         if trade.margin <= 0:
             raise StaleData(f"Trade {trade.id} has a margin of {trade.margin} sats", code="margin_invalid")
-        if not rules.pnl_reached(trade.pl, trade.margin, config.trigger_pnl_percentage):
+        if not rules.pnl_reached(trade.pl, trade.margin, trigger):
             return wait(
                 "pnl_not_triggered",
                 **about,
-                currentPnlPercentage=rules.pnl_percentage(trade.pl, trade.margin),
-                triggerPnlPercentage=config.trigger_pnl_percentage,
+                currentPnlPercentage=rules.pnl_percentage(trade.pl, trade.margin, trigger),
+                triggerPnlPercentage=trigger,
             )
     return None
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from axisor_executor.exchange.base import Side
 
-_SHOWN = Decimal("0.0001")
+_DECIMALS = 4
 
 
 def price_reached(side: Side, price: Decimal, trigger: Decimal, *, in_favour: bool) -> bool:
@@ -21,14 +21,19 @@ def price_reached(side: Side, price: Decimal, trigger: Decimal, *, in_favour: bo
     return price >= trigger if upwards else price <= trigger
 
 
-def pnl_percentage(pl: int, margin: int) -> Decimal:
-    """Return the P&L in percent of the margin, ``100 * pl / margin``, to four decimals (for showing).
+def pnl_percentage(pl: int, margin: int, trigger: Decimal) -> Decimal:
+    """Return the P&L in percent of the margin, ``100 * pl / margin``, to four decimals, for showing.
+
+    Rounded away from a ``trigger`` that is not reached: down below one of 0 or more, up above a negative one, so that
+    what is shown never reads as reached.
 
     Raises:
         ValueError: the margin is not positive, so there is no such share.
     """
     _require_margin(margin)
-    return (Decimal(100 * pl) / margin).quantize(_SHOWN)
+    scaled = 100 * pl * 10**_DECIMALS
+    shown = scaled // margin if trigger >= 0 else -(-scaled // margin)
+    return Decimal(shown).scaleb(-_DECIMALS)
 
 
 def pnl_reached(pl: int, margin: int, percentage: Decimal) -> bool:

@@ -74,10 +74,32 @@ def test_the_comparison_is_free_of_the_unit(pl, margin, percentage, factor):
     assert rules.pnl_reached(pl, margin, percentage) == rules.pnl_reached(pl * factor, margin * factor, percentage)
 
 
-@given(amounts, margins)
-def test_the_shown_percentage_is_the_share(pl, margin):
-    shown = rules.pnl_percentage(pl, margin)
-    assert abs(shown * margin - 100 * pl) <= D("0.0001") * margin
+@given(amounts, margins, percentages)
+def test_the_shown_percentage_is_the_share(pl, margin, trigger):
+    shown = rules.pnl_percentage(pl, margin, trigger)
+    assert abs(shown * margin - 100 * pl) < D("0.0001") * margin
+
+
+@pytest.mark.parametrize(
+    ("pl", "trigger", "shown"),
+    [
+        (-249_999_999, "-25", "-24.9999"),
+        (99_999_999, "10", "9.9999"),
+        (-1, "0", "-0.0001"),
+        (-249_990_000, "-25", "-24.9990"),
+        (123_456_789, "20", "12.3456"),
+    ],
+)
+def test_what_is_not_reached_never_reads_as_reached(pl, trigger, shown):
+    assert not rules.pnl_reached(pl, 10**9, D(trigger))
+    assert rules.pnl_percentage(pl, 10**9, D(trigger)) == D(shown)
+
+
+@given(amounts, margins, percentages)
+def test_nor_does_it_for_any_trade(pl, margin, trigger):
+    if not rules.pnl_reached(pl, margin, trigger):
+        shown = rules.pnl_percentage(pl, margin, trigger)
+        assert shown < trigger if trigger >= 0 else shown > trigger
 
 
 @pytest.mark.parametrize("margin", [0, -1])
@@ -85,4 +107,4 @@ def test_without_a_margin_there_is_no_share(margin):
     with pytest.raises(ValueError, match="margin"):
         rules.pnl_reached(1, margin, D(1))
     with pytest.raises(ValueError, match="margin"):
-        rules.pnl_percentage(1, margin)
+        rules.pnl_percentage(1, margin, D(1))

@@ -137,8 +137,30 @@ class TestDeciding:
     def test_a_cooldown_is_kept(self, run: Play) -> None:
         config = {"action": "add_margin", "add_margin_amount": 1000, "margin_threshold": 50, "cooldown_seconds": 180}
         result = run(guard(config), [50_000, *[47_000] * 8])
-        assert result.automations[0].tally.sent == {"add_margin": 3}
-        assert result.automations[0].tally.waited["cooldown"] == 5
+        assert result.automations[0].tally.sent == {"add_margin": 2}
+        assert result.automations[0].tally.waited["cooldown"] == 6
+
+    @pytest.mark.parametrize(("cooldown", "sent"), [(59, 8), (60, 4), (61, 4), (119, 4), (120, 3)])
+    def test_an_action_leaves_a_moment_after_its_job_as_in_a_worker(self, run: Play, cooldown: int, sent: int) -> None:
+        """So with a cooldown as long as the time between two jobs every second one waits."""
+        config = {"action": "add_margin", "add_margin_amount": 1000, "margin_threshold": 50}
+        result = run(guard({**config, "cooldown_seconds": cooldown}), [50_000, *[47_000] * 8])
+        assert result.automations[0].tally.sent == {"add_margin": sent}
+
+    @pytest.mark.parametrize(
+        ("config", "bought"),
+        [
+            ({"weekly_budget_usd": 700}, 15),
+            ({"weekly_budget_usd": 800}, 17),
+            ({"weekly_budget_usd": 800, "min_hours_between": 24}, 9),
+            ({"weekly_budget_usd": 800, "min_hours_between": 23}, 17),
+        ],
+    )
+    def test_so_does_an_entry_that_a_budget_counts(self, run: Play, config: dict[str, Any], bought: int) -> None:
+        """Of seventeen days; one a day within a budget of seven leaves every eighth out."""
+        dca = {"type": "dca_entry", "config": {"quantity": 100, **config}}
+        result = run(dca, [50_000] * 17, step=timedelta(days=1), balance=100_000_000)
+        assert result.automations[0].tally.sent == {"open_position": bought}
 
     def test_what_may_be_added_in_a_day_is_kept(self, run: Play) -> None:
         config = {

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axisor_executor.exchange import clock
-from axisor_executor.exchange.clock import compared, lasting, recently_compared, server_time, skew_seconds
+from axisor_executor.exchange.clock import (
+    compared,
+    lasting,
+    recently_compared,
+    server_time,
+    shown_at,
+    skew_seconds,
+)
 from axisor_executor.exchange.prices import SharedTicker
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -52,6 +59,23 @@ def test_a_slow_answer_hides_a_difference_and_never_invents_one(
 )
 def test_instant_of_an_answer(headers: dict[str, str], cacheable: bool, instant: datetime | None) -> None:
     assert server_time(headers, cacheable=cacheable) == instant
+
+
+@pytest.mark.parametrize(
+    ("headers", "older"),
+    [
+        ({}, 0),
+        ({"Age": "0"}, 0),
+        ({"Age": "61"}, 61),
+        ({"Age": "-4"}, 86_400),
+        ({"Age": "1, 2"}, 86_400),
+        ({"Age": "²"}, 86_400),
+        ({"Age": "9" * 30}, 86_400),
+        ({"Age": ""}, 86_400),
+    ],
+)
+def test_what_a_cache_has_kept_is_older_than_its_date(headers: dict[str, str], older: int) -> None:
+    assert NOON - shown_at(NOON, headers) == timedelta(seconds=older)
 
 
 class TestWhatAnotherCallHasShown:

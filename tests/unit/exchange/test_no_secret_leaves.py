@@ -150,6 +150,52 @@ def test_a_secret_is_found_in_any_form(text: str) -> None:
     assert repeats(text, [ODD])
 
 
+@pytest.mark.parametrize("secret", ["dGhpc0lzS2V5+/A9zz8Q==", "S3cr3tS3cr3tXYZ", "p&ss/w<rd+1"])
+@pytest.mark.parametrize(
+    "encode",
+    [
+        pytest.param(encode, id=name)
+        for name, encode in {
+            "percent, all": lambda secret: "".join(f"%{byte:02x}" for byte in secret.encode()),
+            "percent, twice": lambda secret: quote(quote(secret, safe=""), safe=""),
+            "numbered entities": lambda secret: "".join(f"&#{ord(letter)};" for letter in secret),
+            "JSON, all": lambda secret: "".join(f"\\u{ord(letter):04x}" for letter in secret),
+            "JSON, twice": lambda secret: json.dumps(json.dumps(secret)),
+            "JSON as Go writes it": lambda secret: secret.replace("&", r"\u0026").replace("<", r"\u003c"),
+            "JSON as PHP writes it": lambda secret: secret.replace("/", r"\/"),
+            "bytes of a program": lambda secret: "".join(f"\\x{byte:02x}" for byte in secret.encode()),
+            "nothing between": lambda secret: "\u200b".join(secret),
+            "wide": lambda secret: "".join(chr(ord(letter) + 0xFEE0) for letter in secret),
+        }.items()
+    ],
+)
+def test_a_secret_is_found_however_it_is_escaped(secret: str, encode: Callable[[str], str]) -> None:
+    assert repeats(f"bad {encode(secret)} !", [secret])
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        " ".join,
+        "-".join,
+        lambda secret: str(list(secret)),
+        lambda secret: "...".join((secret[:7], secret[7:])),
+        lambda secret: " ".join(f"0x{byte:02X}" for byte in secret.encode()),
+        lambda secret: secret.encode().hex(":"),
+        lambda secret: base64.b64encode(secret.encode()).decode().lower(),
+    ],
+)
+def test_a_secret_is_found_with_something_between_its_letters(shown: Callable[[str], str]) -> None:
+    secret = "S3cr3tS3cr3tXYZ"
+    assert repeats(f"bad {shown(secret)} !", [secret])
+    assert not repeats(f"bad {shown('Another0neThan')} !", [secret])
+
+
+def test_what_can_not_be_decoded_is_not_shown() -> None:
+    assert repeats(f"&#{'9' * 5000};", ["secret"])
+    assert not repeats("&#99999999; %zz \\ud800 \\UFFFFFFFF \\", ["secret"])
+
+
 @pytest.mark.parametrize("secret", ["hunter21", "ÿþÿþÿþ", "two  words"])
 @pytest.mark.parametrize("before", ["", "x", "xy", "xyz"])
 def test_a_short_secret_is_found_inside_of_base64(secret: str, before: str) -> None:

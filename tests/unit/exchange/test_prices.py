@@ -127,8 +127,8 @@ def test_price_from_the_future_does_not_become_good_by_waiting(
     assert source.asked == 1
 
 
-@pytest.mark.parametrize("price", ["0", "-1", "-0.5"])
-def test_price_that_is_not_positive_is_refused(price: str, ticker: SharedTicker, source: Source) -> None:
+@pytest.mark.parametrize("price", ["0", "-1", "-0.5", "100000000.5", "1e17"])
+def test_price_that_can_not_be_one_is_refused(price: str, ticker: SharedTicker, source: Source) -> None:
     source.price = price
     with pytest.raises(StaleData) as raised:
         ticker.fresh_price(5)

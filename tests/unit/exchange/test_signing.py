@@ -130,6 +130,8 @@ def test_headers_carry_key_passphrase_timestamp_and_signature() -> None:
         ("k\r\nX: y", "s", "p", ["API Key"]),
         ("k ", "s", "\tp", ["API Key", "Passphrase"]),
         ("k☃", "s\ud800", "p☃", ["API Key", "API Secret", "Passphrase"]),
+        ("k" * 512, "s" * 512, "p" * 512, []),
+        ("k" * 513, "s" * 513, "p" * 513, ["API Key", "API Secret", "Passphrase"]),
     ],
 )
 def test_what_cannot_be_sent_is_named_before_it_is_tried(
